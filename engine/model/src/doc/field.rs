@@ -227,3 +227,35 @@ impl<'de> Deserialize<'de> for Field {
         Ok(Self { kind, common, settings })
     }
 }
+
+impl JsonSchema for Field {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Field".into()
+    }
+
+    /// The common keys, and for each kind its own settings.
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let common = FieldCommon::json_schema(generator);
+        let mut properties = common.get("properties").and_then(Json::as_object).cloned().unwrap_or_default();
+        let names: Vec<&str> = crate::field::KINDS.iter().map(|kind| kind.name()).collect();
+        properties.insert("kind".to_owned(), serde_json::json!({"enum": names}));
+        properties.insert("name".to_owned(), serde_json::json!({"type": "string"}));
+        let kinds: Vec<Json> = crate::field::KINDS
+            .iter()
+            .map(|kind| {
+                let mut settings = kind.settings_schema(generator);
+                settings.remove("additionalProperties");
+                settings.remove("title");
+                serde_json::json!({"if": {"properties": {"kind": {"const": kind.name()}}}, "then": settings})
+            })
+            .collect();
+        schemars::json_schema!({
+            "type": "object",
+            "description": "A field: its kind, what every field takes, and the kind's own settings.",
+            "required": ["kind"],
+            "properties": properties,
+            "allOf": kinds,
+            "unevaluatedProperties": false
+        })
+    }
+}

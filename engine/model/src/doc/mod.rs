@@ -1,8 +1,28 @@
-//! In charge of the documents that an admin writes: one Rust type per kind, one file each.
+//! In charge of the documents that an admin writes: one Rust type per kind.
 //! Invariant: unknown keys are refused; canonical output of a document read is the same for the same meaning.
 
+mod app;
 mod entity;
 mod field;
+mod pipeline;
+mod presentation;
+mod process;
+mod role;
+mod value_spec;
 
+pub use app::{App, AppInfo, Demo, DemoFile, FORMAT, MenuItem, OnUpgrade, Package, Seed, TodayItem};
 pub use entity::{DepartmentMode, Entity, MemberRight, OwnerMode, Rule, UniqueKey};
-pub use field::{ChoiceOption, Condition, Field, Fill, FillFind, FillFrom};
+pub use field::{COMMON_KEYS, ChoiceOption, Condition, Field, FieldCommon, Fill, FillFind, FillFrom, FindOne};
+pub use pipeline::{ChecklistItem, ConditionalRequirement, Next, Pipeline, Requirement, Stage, StageKind, Transition};
+pub use presentation::{
+    ColourRule, Columns, Dashboard, Form, FormItem, FormPurpose, InsertItems, ItemKind, MessageTemplate, OptionList, Paper, Place, Print, View,
+    ViewColumn, ViewKind, Widget,
+};
+pub use process::{
+    Approval, Automation, Calendar, Connector, Conversion, ConversionTarget, EmptyCell, Holidays, Import, ImportMode, Pool, Repeat, RunAs, RunWhen,
+    Scenario, ScenarioDepartment, Step, WebForm,
+};
+pub use role::{
+    Allowed, DesignRight, DesignWord, EntityRights, FieldAccess, FieldRule, FilterScope, Needs, Role, Scope, ScopeWord, ScopedAccess, ThroughScope,
+};
+pub use value_spec::{FindBy, IfMissing, ValueRule, ValueSpec};

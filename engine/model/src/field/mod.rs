@@ -17,14 +17,101 @@ use crate::message::Message;
 use crate::name::Name;
 use crate::value::{Storage, Value};
 
+pub mod currency;
+pub mod documents;
+pub mod lists;
+pub mod localised_text;
 pub mod number;
 pub mod options;
+pub mod phone_number;
+pub mod places;
+pub mod references;
+pub mod scalar;
+pub mod stored_file;
 pub mod text_settings;
 
+mod address;
+mod any_reference;
+mod autonumber;
+mod barcode;
+mod boolean;
+mod choice;
+mod choices;
+mod color;
+mod date;
+mod datetime;
+mod decimal;
+mod duration;
+mod email;
+mod file;
+mod files;
+mod formula;
+mod geo;
+mod image;
+mod integer;
+mod json;
+mod lines;
+mod long_text;
+mod lookup;
+mod money;
+mod percent;
+mod phone;
+mod rating;
+mod reference;
+mod references_kind;
+mod region;
+mod rich_text;
+mod rollup;
+mod secret;
+mod signature;
+mod stage;
+mod tags;
 mod text;
+mod time;
+mod url;
 
 /// Every field kind; the order is that of the designer's palette.
-pub static KINDS: &[&dyn FieldKind] = &[&text::Text];
+pub static KINDS: &[&dyn FieldKind] = &[
+    &text::Text,
+    &long_text::LongText,
+    &rich_text::RichText,
+    &integer::Integer,
+    &decimal::DecimalKind,
+    &percent::Percent,
+    &rating::Rating,
+    &money::Money,
+    &boolean::Boolean,
+    &date::Date,
+    &datetime::Datetime,
+    &time::Time,
+    &duration::Duration,
+    &choice::Choice,
+    &choices::Choices,
+    &tags::Tags,
+    &stage::Stage,
+    &reference::Reference,
+    &references_kind::References,
+    &any_reference::AnyReference,
+    &lines::Lines,
+    &email::Email,
+    &phone::Phone,
+    &url::UrlKind,
+    &address::Address,
+    &region::Region,
+    &geo::Geo,
+    &file::File,
+    &files::Files,
+    &image::Image,
+    &signature::Signature,
+    &autonumber::Autonumber,
+    &formula::Formula,
+    &lookup::Lookup,
+    &rollup::Rollup,
+    &json::JsonKind,
+    &secret::Secret,
+    &color::Color,
+    &barcode::Barcode,
+];
 
 /// The kind called `name`.
 #[must_use]
@@ -56,7 +143,7 @@ pub trait FieldKind: Sync {
     /// The icon's name in the sprite.
     fn icon(&self) -> &'static str;
     /// JSON Schema of the kind's own settings (an object schema, `additionalProperties: false`).
-    fn settings_schema(&self) -> schemars::Schema;
+    fn settings_schema(&self, generator: &mut schemars::SchemaGenerator) -> schemars::Schema;
     /// Reads the settings of one field.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use crate::doc::{App, ChoiceOption, Entity, Field};
+use crate::doc::{App, Entity, Field};
 use crate::fault::Diagnostic;
 use crate::field::{self, CompileContext, Compiled, Role, RollupFn, Shape, TypedField};
 use crate::name::{EntityName, Name};
@@ -504,7 +504,7 @@ fn compile_field(doc: &Field, app: &App) -> Result<Compiled, Vec<Diagnostic>> {
     let Some(kind) = field::kind(&doc.kind) else {
         return Err(vec![Diagnostic::error("/kind", format!("there is no kind `{}`", doc.kind))]);
     };
-    let options = |name: &str| app.options.get(name).map(|list| list.options.clone());
+    let options = |name: &str| app.options.get(name).map(|list| list.in_order());
     let stages = |name: &str| app.pipelines.get(name).map(|pipeline| pipeline.stage_options());
     kind.compile(doc, &CompileContext { currency: &currency_of(app), options: &options, stages: &stages })
 }

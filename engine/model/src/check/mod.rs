@@ -1,0 +1,1 @@
+//! In charge of finding what is wrong with documents.

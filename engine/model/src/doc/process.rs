@@ -1,0 +1,397 @@
+//! In charge of what runs, as written: automations, conversions, approval flows, pools, working time, exchange, scenarios.
+//! Invariant: steps have one shape wherever they stand; what a verb means is the business of the floors above.
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+
+use crate::doc::{Condition, ValueSpec};
+use crate::filter::Filter;
+use crate::label::Label;
+use crate::name::Name;
+
+/// When it runs; closed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RunWhen {
+    /// Inside the transaction.
+    Before,
+    /// As a durable job after it.
+    #[default]
+    After,
+}
+
+/// With whose rights; closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RunAs {
+    /// The person's who triggered it.
+    User,
+    /// All.
+    System,
+}
+
+/// When, if, then.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Automation {
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<Label>,
+    /// What sets it off.
+    pub on: Map<String, Json>,
+    /// When.
+    #[serde(default)]
+    pub run: RunWhen,
+    /// Under which condition.
+    #[serde(rename = "if", default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<Condition>,
+    /// With whose rights.
+    #[serde(rename = "as", default, skip_serializing_if = "Option::is_none")]
+    pub run_as: Option<RunAs>,
+    /// Whether it is switched off.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub off: bool,
+    /// The steps.
+    #[serde(default)]
+    pub steps: IndexMap<Name, Step>,
+    /// The top steps, in order.
+    #[serde(default)]
+    pub root: Vec<Name>,
+}
+
+/// One step: its kind, and the kind's own settings beside it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Step {
+    /// `create`, `update`, `find`, `assign`, `mail`, `wait`, `branch`, `script`, ….
+    pub kind: String,
+    /// The kind's settings.
+    #[serde(flatten)]
+    pub settings: Map<String, Json>,
+}
+
+/// One record becomes others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Conversion {
+    /// The entity that is converted.
+    pub from: String,
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<Label>,
+    /// Which records may be.
+    #[serde(rename = "if", default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<Condition>,
+    /// Whether a preview asks first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ask: bool,
+    /// Once, or for what is left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<Repeat>,
+    /// What is made.
+    pub targets: IndexMap<Name, ConversionTarget>,
+    /// In which order; as written where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Vec<Name>>,
+    /// What goes along: `activities`, `notes`, `files`, `tasks`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub carry: Vec<String>,
+    /// What happens to the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Json>,
+}
+
+/// How often a record is converted; closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Repeat {
+    /// Once.
+    Once,
+    /// Again, for what is left.
+    Remainder,
+    /// As often as wanted.
+    Always,
+}
+
+/// One record that a conversion makes or finds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConversionTarget {
+    /// Its entity.
+    pub entity: String,
+    /// Whether it may be left out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
+    /// Keys by which a record that is there already is found.
+    #[serde(rename = "match", default, skip_serializing_if = "Vec::is_empty")]
+    pub matches: Vec<Vec<Name>>,
+    /// Its values.
+    #[serde(default)]
+    pub values: IndexMap<Name, ValueSpec>,
+    /// Its lines.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub lines: IndexMap<Name, ValueSpec>,
+}
+
+/// An approval flow: a tree of steps in a flat map.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Approval {
+    /// The entity, bare or qualified.
+    pub entity: String,
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<Label>,
+    /// The steps.
+    #[serde(default)]
+    pub steps: IndexMap<Name, Step>,
+    /// The top steps, in order.
+    #[serde(default)]
+    pub root: Vec<Name>,
+    /// Start, policies and results.
+    #[serde(flatten)]
+    pub settings: Map<String, Json>,
+}
+
+/// A public pool.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Pool {
+    /// The entity, bare or qualified.
+    pub entity: String,
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<Label>,
+    /// The records that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub belongs: Option<Filter>,
+    /// Who may claim.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<Json>,
+    /// Who rules it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub admins: Vec<Json>,
+    /// What members see before they claim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub see: Option<String>,
+    /// Limits of claiming.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<Json>,
+    /// What brings records back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recycle: Vec<Json>,
+    /// What never comes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exempt: Option<Filter>,
+    /// Held records that do not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_counted: Option<Filter>,
+    /// How long records may be protected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protect: Option<Json>,
+}
+
+/// Working time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Calendar {
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<Label>,
+    /// An IANA time zone.
+    pub zone: String,
+    /// Periods by day: `mon` to `sun`.
+    pub week: IndexMap<Name, Vec<[String; 2]>>,
+    /// A set of holidays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holidays: Option<Name>,
+    /// Periods of a make-up day; Monday's where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub make_up: Option<Vec<[String; 2]>>,
+}
+
+/// Holidays and make-up days of a year.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Holidays {
+    /// The set that it belongs to.
+    pub set: Name,
+    /// The year.
+    pub year: u16,
+    /// Days without work.
+    pub holidays: Vec<chrono::NaiveDate>,
+    /// Days at the weekend with work.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub make_up: Vec<chrono::NaiveDate>,
+}
+
+/// A public form.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WebForm {
+    /// `new`, or `existing` by a link.
+    pub on: String,
+    /// The entity, bare or qualified.
+    pub entity: String,
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<Label>,
+    /// The inputs.
+    #[serde(default)]
+    pub fields: IndexMap<Name, Json>,
+    /// Their order; as written where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Vec<Name>>,
+    /// Values that the visitor does not enter.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub values: IndexMap<Name, ValueSpec>,
+    /// What a duplicate does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duplicate: Option<Json>,
+    /// What the visitor reads at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thanks: Option<Label>,
+    /// How often it may be sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Json>,
+    /// Fields shown of an existing record.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub show: Vec<Name>,
+    /// Fields edited of an existing record.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edit: Vec<Name>,
+    /// Where sending moves an existing record.
+    #[serde(rename = "move", default, skip_serializing_if = "Option::is_none")]
+    pub moves: Option<Name>,
+    /// How long a link lasts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+    /// Whether a link works once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub once: bool,
+    /// How the visitor shows who they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<Json>,
+}
+
+/// Exchange with another system.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Connector {
+    /// The system's name.
+    pub system: String,
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<Label>,
+    /// The way.
+    pub via: Json,
+    /// Tables of codes.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub codes: IndexMap<Name, Json>,
+    /// What is exchanged.
+    #[serde(default)]
+    pub maps: IndexMap<Name, Json>,
+}
+
+/// What an import does with rows; closed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ImportMode {
+    /// Every row is a new record.
+    Create,
+    /// Every row changes a record found by the key.
+    Update,
+    /// The one or the other; where there is no key, as `create`.
+    #[default]
+    Upsert,
+}
+
+/// What an empty cell does; closed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EmptyCell {
+    /// The value stays.
+    #[default]
+    Keep,
+    /// The value is emptied.
+    Clear,
+}
+
+/// How a file is read into records.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Import {
+    /// The entity, bare or qualified.
+    pub entity: String,
+    /// What people call it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<Label>,
+    /// The fields that find a record that is there already.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub key: Vec<Name>,
+    /// What rows do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<ImportMode>,
+    /// What an empty cell does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub empty: Option<EmptyCell>,
+    /// Values by field; header = field where absent.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub values: IndexMap<Name, ValueSpec>,
+    /// The encoding, or `auto`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<String>,
+    /// The character between cells; found out where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delimiter: Option<String>,
+    /// The sheet; the first where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sheet: Option<String>,
+    /// The row of the headers, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub header_row: Option<u32>,
+    /// The character before decimals.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decimal: Option<String>,
+    /// Which rows count, an expression over `row`.
+    #[serde(rename = "if", skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
+    /// Several files of one import.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Import>,
+}
+
+/// An acceptance test of an app.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Scenario {
+    /// What it shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<Label>,
+    /// When it begins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock: Option<chrono::DateTime<chrono::FixedOffset>>,
+    /// The people.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub users: IndexMap<Name, Map<String, Json>>,
+    /// The departments.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub departments: IndexMap<Name, ScenarioDepartment>,
+    /// Settings that differ from their defaults.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub settings: Map<String, Json>,
+    /// What happens; each step has one verb.
+    pub steps: Vec<Map<String, Json>>,
+}
+
+/// A department of a scenario.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScenarioDepartment {
+    /// The department above.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Name>,
+    /// The person who heads it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head: Option<Name>,
+}

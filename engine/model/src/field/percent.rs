@@ -1,0 +1,50 @@
+//! In charge of the kind `percent`: a part of a hundred: 15 is 15 %.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
+
+use crate::doc::Field;
+use crate::fault::Diagnostic;
+use crate::field::decimal::scale_of;
+use crate::field::{CompileContext, Compiled, FieldKind, Group,  read_settings};
+use crate::field::number::{Limit, NumberField, Unit};
+
+/// The kind.
+pub struct Percent;
+
+/// Settings of the kind.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The least.
+    pub min: Limit,
+    /// The most.
+    pub max: Limit,
+    /// Digits behind the point, 0 to 9; 2 where absent.
+    #[schemars(range(max = 9))]
+    pub scale: Option<u8>,
+}
+
+impl FieldKind for Percent {
+    fn name(&self) -> &'static str {
+        "percent"
+    }
+
+    fn group(&self) -> Group {
+        Group::Number
+    }
+
+    fn icon(&self) -> &'static str {
+        "percentage"
+    }
+
+    fn settings_schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        Settings::json_schema(generator)
+    }
+
+    fn compile(&self, field: &Field, _: &CompileContext<'_>) -> Result<Compiled, Vec<Diagnostic>> {
+        let settings: Settings = read_settings(field)?;
+        let scale = scale_of(settings.scale, 2, 9)?;
+        Ok(Compiled::plain(NumberField { scale: Some(scale), min: settings.min.exact(), max: settings.max.exact(), unit: Unit::Percent }))
+    }
+}
