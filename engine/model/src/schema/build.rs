@@ -483,6 +483,10 @@ impl Building<'_> {
             }
             return;
         }
+        // So does a field: a record type may have `notes` or `files` of its own.
+        if inverse.via == Via::AnyColumn && def.find(name.as_str()).is_some() {
+            return;
+        }
         let is_lines = def.find(name.as_str()).is_some_and(|field| matches!(field.role, Role::Lines { .. }));
         if def.inverses.contains_key(&name) || (def.find(name.as_str()).is_some() && !is_lines) {
             let at = format!("/{}/entities/{}", def.name.app(), def.name.bare());
