@@ -1,0 +1,15 @@
+//! In charge of filters with their names resolved: who may name what, and what a filter means for a row.
+//! Reading order: `path` (names), `typed` (a filter whose names and kinds fit), `predicate` (the same with every
+//! placeholder resolved: what memory and SQL evaluate), `dates` (relative days).
+//! Invariant: names resolve against one `View`; what it hides does not exist, here and in everything built on it.
+
+mod dates;
+mod operand;
+mod path;
+mod predicate;
+mod typed;
+
+pub use dates::{DayRange, Unit, Within, day_start};
+pub use path::{Hop, Path, SystemView, View, likely, resolve_path, resolve_relation, Relation};
+pub use predicate::{Leaf, Predicate, Related, RelatedVia, Test, Through, ThroughAny};
+pub use typed::{Params, TypedFilter};
