@@ -1,1 +1,16 @@
-//! Placeholder while the floor is laid.
+//! In charge of reasoning over one record: filters, expressions, texts, rights, order and search keys.
+//! Reading order: `query` (filters), `eval` (their meaning in memory), `expr` (expressions), `condition`, `value`,
+//! `text` (templates), `policy` (rights), `compute` (what is computed from what), `keys` (order and search).
+//!
+//! Invariant: pure. No clock, no database, nothing async: time, person and other records are handed in.
+
+pub mod compute;
+pub mod condition;
+pub mod eval;
+pub mod expr;
+pub mod keys;
+pub mod policy;
+pub mod query;
+pub mod scope;
+pub mod text;
+pub mod value;

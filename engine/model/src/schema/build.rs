@@ -579,3 +579,13 @@ pub fn physical(name: &str) -> String {
     let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     format!("{}_{hash:08x}", &name[..KEPT])
 }
+
+/// The storage of a field that stands on its own.
+pub(super) fn storage_of(doc: &Field) -> Option<crate::value::Storage> {
+    let kind = field::kind(&doc.kind)?;
+    let compiled = kind.compile(doc, &CompileContext { currency: DEFAULT_CURRENCY, options: &|_| None, stages: &|_| None }).ok()?;
+    match compiled.shape {
+        Shape::Own(typed) => typed.columns().first().map(|column| column.storage),
+        Shape::Like(_) | Shape::Path(_) | Shape::Rollup | Shape::Nothing => None,
+    }
+}

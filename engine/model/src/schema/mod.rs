@@ -93,7 +93,7 @@ pub struct LineOf {
 }
 
 /// A relation to many, seen from the one side.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InverseDef {
     /// What it is called here.
     pub name: Name,
@@ -271,4 +271,10 @@ impl FieldDef {
             | Role::Secret => None,
         }
     }
+}
+
+/// The storage of the values of a field that stands on its own, such as a setting; none where it has no value.
+#[must_use]
+pub fn storage_of(field: &Field) -> Option<Storage> {
+    build::storage_of(field)
 }

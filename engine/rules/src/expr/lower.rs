@@ -3,7 +3,7 @@
 //! Invariant: where both kinds are known, only kinds that go together compile.
 
 use chrono::{DateTime, NaiveTime, Utc};
-use model::{Storage, Value};
+use model::Value;
 use rhai::{ASTFlags, Expr, FnCallExpr, Stmt, StmtBlock};
 use rust_decimal::Decimal;
 
@@ -455,7 +455,3 @@ pub(super) fn time_of(text: &str) -> Option<NaiveTime> {
 pub(super) fn moment_of(text: &str) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc3339(text).ok().map(|moment| moment.with_timezone(&Utc))
 }
-
-/// The storage of the values of a kind, for tests of what fits.
-#[cfg(test)]
-pub(super) const NUMBERS: [Storage; 2] = [Storage::Int, Storage::Decimal(2)];

@@ -29,15 +29,13 @@ mod parse;
 mod run;
 mod stage;
 
-#[cfg(test)]
-mod laws;
-#[cfg(test)]
-mod tests;
 
-pub use clock::{ClockExpr, is_on_read};
+
+
+pub use clock::{ClockExpr, ClockTerm, is_on_read};
 pub use fit::fit;
 pub use functions::{FUNCTIONS, Function};
-pub use item::{MAX_TEXT, Refusal, from_json, same_text};
+pub use item::{MAX_TEXT, Refusal, decimal, from_json, same_text};
 pub use kind::Kind;
 pub use node::Given;
 pub use parse::{MAX_DEPTH, MAX_LENGTH};
@@ -249,4 +247,10 @@ impl Expression {
     pub fn on_read(&self) -> Option<&ClockExpr> {
         self.0.on_read.as_ref()
     }
+}
+
+/// The names that a choice or stage field may hold, in order; none for any other.
+#[must_use]
+pub fn option_names(schema: &Schema, field: &model::FieldDef) -> Option<Vec<String>> {
+    stage::names_of(schema, field)
 }

@@ -38,7 +38,7 @@ pub(super) fn names_of(schema: &Schema, field: &FieldDef) -> Option<Vec<String>>
             let app = schema.apps.get(&field.app)?;
             let mut names: IndexMap<String, ()> = IndexMap::new();
             for pipeline in pipelines.iter().filter_map(|name| app.pipelines.get(name)) {
-                names.extend(pipeline.stages.keys().map(|name| (name.to_string(), ())));
+                names.extend(pipeline.stage_names().into_iter().map(|name| (name.to_string(), ())));
             }
             Some(names.into_keys().collect())
         }

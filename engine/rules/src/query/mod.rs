@@ -7,9 +7,11 @@ mod dates;
 mod operand;
 mod path;
 mod predicate;
+mod sort;
 mod typed;
 
 pub use dates::{DayRange, Unit, Within, day_start};
-pub use path::{Hop, Path, SystemView, View, likely, resolve_path, resolve_relation, Relation};
-pub use predicate::{Leaf, Predicate, Related, RelatedVia, Test, Through, ThroughAny};
+pub use path::{Hop, Path, Relation, RelationTo, SystemView, View, likely, resolve_path, resolve_relation};
+pub use predicate::{Column, Compare, Leaf, Moment, Predicate, Related, RelatedVia, Test, Through, ThroughAny};
+pub use sort::{Sort, column_of, parse_sort, sort_column};
 pub use typed::{Params, TypedFilter};

@@ -16,6 +16,11 @@ pub trait View {
     /// The field of `entity` called `name`, or none where it is hidden or not there.
     fn field<'s>(&self, entity: &'s EntityDef, name: &str) -> Option<&'s FieldDef>;
 
+    /// Whether the field may be compared, sorted, grouped and searched by: one that is masked may not.
+    fn comparable(&self, entity: &EntityDef, field: &FieldDef) -> bool {
+        self.field(entity, field.name.as_str()).is_some()
+    }
+
     /// Whether the entity exists for the caller.
     fn entity(&self, entity: &EntityDef) -> bool;
 
@@ -184,9 +189,9 @@ pub fn resolve_relation(schema: &Schema, entity: EntityId, text: &str, view: &dy
 }
 
 /// The candidate that `name` was likely meant to be: few letters differ.
-pub fn likely<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<String> {
+pub fn likely<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let most = (name.chars().count() / 3).clamp(1, 3);
-    candidates.map(|candidate| (distance(name, candidate), candidate)).filter(|(far, _)| *far <= most).min().map(|(_, name)| name.to_owned())
+    candidates.into_iter().map(|candidate| (distance(name, candidate), candidate)).filter(|(far, _)| *far <= most).min().map(|(_, name)| name.to_owned())
 }
 
 /// Levenshtein's distance.

@@ -4,10 +4,12 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, NaiveDate, Utc};
 use model::schema::InverseDef;
 use model::{EntityId, FieldId, Slot, Value};
 use uuid::Uuid;
 
+use crate::expr::ClockExpr;
 use crate::query::{Hop, Path};
 
 /// A condition on one record; closed.
@@ -43,8 +45,8 @@ pub enum Predicate {
 pub struct Leaf {
     /// The field. One out of sight, or behind an empty reference, counts as empty.
     pub path: Path,
-    /// The slot that is compared (the value, or its folded twin); none for a field computed on read.
-    pub slot: Option<Slot>,
+    /// What is compared.
+    pub column: Column,
     /// How.
     pub test: Test,
     /// Whether the test must not hold.
@@ -88,7 +90,25 @@ pub enum Test {
         top: Uuid,
     },
     /// It compares so with another field.
-    Field(Compare, Path, Option<Slot>),
+    Field(Compare, Path, Column),
+}
+
+/// What of a field is compared, sorted or grouped by; closed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Column {
+    /// A cell: the value, or its folded or sorted twin.
+    Slot(Slot),
+    /// A formula that is computed on read, at this moment.
+    Clock(Arc<ClockExpr>, Moment),
+}
+
+/// The moment at which a formula is computed on read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// The day in the reader's time zone.
+    pub today: NaiveDate,
+    /// The moment itself.
+    pub now: DateTime<Utc>,
 }
 
 /// How two fields compare; closed.

@@ -1,0 +1,201 @@
+//! In charge of rights: one caller's over a whole schema, compiled once per person and revision.
+//! Reading order: `Grants`, `Grant`, `Access`; `compile` makes them from roles.
+//! Invariant: what no role grants is not there; several roles add up, rows per action and fields per entity.
+//! Invariant: a field made from hidden fields is hidden, unless a role grants it by its name.
+
+use std::sync::Arc;
+
+use model::doc::{FieldAccess, Needs};
+use model::{EntityDef, EntityId, FieldDef, FieldId, Schema};
+
+use crate::query::{Predicate, View};
+
+mod compile;
+mod scope;
+
+/// What one caller may do.
+#[derive(Clone, Debug)]
+pub struct Grants {
+    entities: Vec<Grant>,
+    all: bool,
+}
+
+/// What one caller may do with one entity.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// The records that are in sight.
+    pub read: Arc<Predicate>,
+    /// Those that may be changed; they must be in sight, too.
+    pub update: Arc<Predicate>,
+    /// Those that may be deleted and restored.
+    pub delete: Arc<Predicate>,
+    /// Whether records may be created.
+    pub create: Create,
+    /// Whether records may be exported.
+    pub export: bool,
+    fields: Vec<FieldGrant>,
+    visible: bool,
+}
+
+/// Whether records may be created; closed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Create {
+    /// No.
+    No,
+    /// Yes.
+    Yes,
+    /// Where the caller may do so much to the record that a reference points at.
+    Through {
+        /// The reference.
+        field: FieldId,
+        /// What one must be allowed there.
+        needs: Needs,
+    },
+}
+
+/// What may be done with one field.
+#[derive(Clone, Debug)]
+struct FieldGrant {
+    access: Access,
+}
+
+/// A right on a field; closed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Access {
+    /// As if it were not there.
+    Hidden,
+    /// Its presence and a part of it.
+    Masked,
+    /// Read.
+    Read,
+    /// Read and written.
+    Write,
+    /// It depends on the record.
+    Scoped {
+        /// The records on which it is read.
+        read: Arc<Predicate>,
+        /// The records on which it is written.
+        write: Arc<Predicate>,
+        /// What holds on all others.
+        otherwise: FieldAccess,
+    },
+}
+
+impl Access {
+    /// Whether it exists for the caller.
+    #[must_use]
+    pub fn is_visible(&self) -> bool {
+        match self {
+            Self::Hidden => false,
+            Self::Masked | Self::Read | Self::Write | Self::Scoped { .. } => true,
+        }
+    }
+
+    /// Whether its plain value is read on every record.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        matches!(self, Self::Read | Self::Write)
+    }
+}
+
+impl Grants {
+    /// All rights.
+    #[must_use]
+    pub fn all(schema: &Schema) -> Self {
+        let entities = schema
+            .entities
+            .iter()
+            .map(|def| Grant {
+                read: Arc::new(Predicate::True),
+                update: Arc::new(Predicate::True),
+                delete: Arc::new(Predicate::True),
+                create: Create::Yes,
+                export: true,
+                fields: def.fields.iter().map(|_| FieldGrant { access: Access::Write }).collect(),
+                visible: true,
+            })
+            .collect();
+        Self { entities, all: true }
+    }
+
+    /// Whether no right is missing.
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        self.all
+    }
+
+    /// The rights on `entity`, which must be of the schema that they were compiled for.
+    #[must_use]
+    #[expect(clippy::indexing_slicing, reason = "an EntityId is only made by the schema that the grants are of")]
+    pub fn entity(&self, entity: EntityId) -> &Grant {
+        &self.entities[entity.0 as usize]
+    }
+
+    /// Whether the entity exists for the caller.
+    #[must_use]
+    pub fn sees(&self, entity: EntityId) -> bool {
+        self.entity(entity).visible
+    }
+
+    /// The field of `def` called `name`, or none where it is hidden or not there.
+    #[must_use]
+    pub fn field<'s>(&self, def: &'s EntityDef, name: &str) -> Option<&'s FieldDef> {
+        def.find(name).filter(|field| self.entity(def.id).access(field.id).is_visible())
+    }
+}
+
+impl Grant {
+    fn field(&self, field: FieldId) -> Option<&FieldGrant> {
+        self.fields.get(field.0 as usize)
+    }
+
+    /// The right on a field.
+    #[must_use]
+    pub fn access(&self, field: FieldId) -> Access {
+        self.field(field).map_or(Access::Hidden, |grant| grant.access.clone())
+    }
+
+    /// Whether a field may be set on a new record.
+    #[must_use]
+    pub fn may_set(&self, field: FieldId) -> bool {
+        !matches!(self.create, Create::No) && self.writes(field)
+    }
+
+    /// Whether a field may be changed on some record.
+    #[must_use]
+    pub fn may_change(&self, field: FieldId) -> bool {
+        *self.update != Predicate::False && self.writes(field)
+    }
+
+    fn writes(&self, field: FieldId) -> bool {
+        match self.field(field).map(|grant| &grant.access) {
+            Some(Access::Write) => true,
+            Some(Access::Scoped { write, .. }) => **write != Predicate::False,
+            Some(Access::Hidden | Access::Masked | Access::Read) | None => false,
+        }
+    }
+
+    /// Whether a field may be compared, sorted, grouped and searched by.
+    #[must_use]
+    pub fn comparable(&self, field: FieldId) -> bool {
+        self.field(field).is_some_and(|grant| grant.access.is_plain())
+    }
+}
+
+impl View for Grants {
+    fn field<'s>(&self, entity: &'s EntityDef, name: &str) -> Option<&'s FieldDef> {
+        Self::field(self, entity, name)
+    }
+
+    fn comparable(&self, entity: &EntityDef, field: &FieldDef) -> bool {
+        self.entity(entity.id).comparable(field.id)
+    }
+
+    fn entity(&self, entity: &EntityDef) -> bool {
+        self.sees(entity.id)
+    }
+
+    fn rows(&self, entity: EntityId) -> Arc<Predicate> {
+        Arc::clone(&Self::entity(self, entity).read)
+    }
+}

@@ -1,0 +1,224 @@
+//! In charge of values as documents write them: themselves, or how they are made.
+//! Invariant: made in the order from (or text, expr), split, map, scale or format; `find` is the business of the engine.
+
+use chrono::NaiveDate;
+use model::doc::{ValueRule, ValueSpec};
+use model::field::{AcceptContext, Reject};
+use model::{Code, FieldDef, Input, Message, Value};
+use rust_decimal::Decimal;
+use serde_json::Value as Json;
+
+use crate::expr::{EvalFault, Expression, Place, Use, decimal, fit};
+use crate::query::{Path, SystemView, resolve_path};
+use crate::scope::Scope;
+use crate::text::{Escape, TextTemplate};
+
+/// A value, compiled.
+#[derive(Clone, Debug)]
+pub struct CompiledValue {
+    how: How,
+    rule: ValueRule,
+}
+
+#[derive(Clone, Debug)]
+enum How {
+    Plain(Input),
+    /// A path of the record.
+    From(Path),
+    Text(TextTemplate),
+    Expression(Expression),
+}
+
+impl CompiledValue {
+    /// Compiles `spec` as it stands at `place`.
+    ///
+    /// # Errors
+    /// Every fault found, each with what was likely meant.
+    pub fn compile(place: Place<'_>, spec: &ValueSpec) -> Result<Self, Vec<(String, Option<String>)>> {
+        let one = |message: String| vec![(message, None)];
+        let (how, rule) = match spec {
+            ValueSpec::Plain(json) => (How::Plain(Input::from(json)), ValueRule::default()),
+            ValueSpec::Rule(rule) => {
+                let how = if let Some(from) = &rule.from {
+                    let path = resolve_path(place.schema, place.entity, from, &SystemView, "").map_err(|fault| one(fault.wording.text("en")))?;
+                    How::From(path)
+                } else if let Some(text) = &rule.text {
+                    How::Text(TextTemplate::compile(text, Escape::None).map_err(one)?)
+                } else if let Some(text) = &rule.expr {
+                    let compiled = Expression::compile_at(Place { usage: Use::Value, ..place }, text);
+                    How::Expression(compiled.map_err(|faults| faults.into_iter().map(|fault| (fault.message, fault.hint)).collect::<Vec<_>>())?)
+                } else {
+                    return Err(one("a value is made by from, text or expr".to_owned()));
+                };
+                (how, (**rule).clone())
+            }
+        };
+        Ok(Self { how, rule })
+    }
+
+    /// The cells of `field`'s `Value` and `Part` columns.
+    ///
+    /// # Errors
+    /// Where the value does not fit the field.
+    pub fn make(&self, scope: &Scope<'_>, field: &FieldDef) -> Result<Vec<Value>, Reject> {
+        let refused = |message: String| Reject::new(Code::WrongType, Message::new("wrong_type").with("expected", message));
+        let input = match &self.how {
+            How::Plain(input) => return accept(field, input, scope),
+            How::Expression(expression) => {
+                let value = expression.eval(scope).map_err(|fault: EvalFault| refused(fault.to_string()))?;
+                if let Some(storage) = field.typed.as_ref().and_then(|typed| typed.columns().first().map(|column| column.storage))
+                    && let Ok(fitted) = fit(value.clone(), storage)
+                {
+                    return Ok(vec![fitted]);
+                }
+                input_of(&value)
+            }
+            How::From(path) => {
+                let value = read(path, scope).map_err(|fault| refused(fault.to_string()))?;
+                if self.rule.map.is_none()
+                    && let Some(storage) = field.typed.as_ref().and_then(|typed| typed.columns().first().map(|column| column.storage))
+                    && let Ok(fitted) = fit(value.clone(), storage)
+                {
+                    return Ok(vec![fitted]);
+                }
+                input_of(&value)
+            }
+            How::Text(template) => {
+                let texts: Vec<(Vec<String>, String)> = template
+                    .names()
+                    .into_iter()
+                    .map(|name| {
+                        let own = if name.first().is_some_and(|first| first == "record") { name.get(1..).unwrap_or_default() } else { &name[..] };
+                        let path = resolve_path(scope.schema, scope.entity, &own.join("."), &SystemView, "").ok();
+                        let text = path.and_then(|path| {
+                            let value = read(&path, scope).ok()?;
+                            let typed = path.target(scope.schema).typed.clone()?;
+                            Some(typed.text(&[value], model::field::TextContext { locale: scope.locale, zone: scope.params.zone }))
+                        });
+                        (name, text.unwrap_or_default())
+                    })
+                    .collect();
+                Input::Text(template.render_texts(&texts).map_err(refused)?)
+            }
+        };
+        let input = transform(&self.rule, input)?;
+        accept(field, &input, scope)
+    }
+}
+
+fn read(path: &Path, scope: &Scope<'_>) -> Result<Value, crate::eval::HostFault> {
+    let mut here = std::sync::Arc::new(scope.record.clone());
+    for hop in &path.hops {
+        let id = scope.schema.entity(hop.from).field(hop.field).cells(&here).first().and_then(Value::as_uuid);
+        let Some(id) = id else { return Ok(Value::Null) };
+        match scope.lookup.get(hop.to, id)? {
+            Some(cells) => here = cells,
+            None => return Ok(Value::Null),
+        }
+    }
+    Ok(path.target(scope.schema).cells(&here).first().cloned().unwrap_or_default())
+}
+
+fn accept(field: &FieldDef, input: &Input, scope: &Scope<'_>) -> Result<Vec<Value>, Reject> {
+    let Some(typed) = &field.typed else { return Ok(Vec::new()) };
+    if matches!(input, Input::Null) {
+        return Ok(Vec::new());
+    }
+    let cx = AcceptContext { now: scope.params.now, sibling: &|_| None };
+    typed.accept(input, &cx).map_err(|mut rejects| if rejects.is_empty() { Reject::wrong_type("…") } else { rejects.remove(0) })
+}
+
+/// A value as it would be sent.
+#[must_use]
+pub fn input_of(value: &Value) -> Input {
+    match value {
+        Value::Null | Value::Bytes(_) => Input::Null,
+        Value::Bool(truth) => Input::Bool(*truth),
+        Value::Int(number) => Input::Number(number.to_string()),
+        Value::Decimal(number) => Input::Number(number.to_string()),
+        Value::Text(text) => Input::Text(text.to_string()),
+        Value::Json(json) => Input::from(&**json),
+        Value::List(items) => Input::List(items.iter().map(input_of).collect()),
+        Value::Date(_) | Value::Time(_) | Value::Timestamp(_) | Value::Uuid(_) => {
+            let mut bytes = Vec::new();
+            model::json::write_value(value, &mut bytes);
+            Input::parse(&bytes).unwrap_or(Input::Null)
+        }
+    }
+}
+
+/// `split`, `map`, then `scale` or `format` of a rule.
+///
+/// # Errors
+/// Where a table lacks the value or the value has not the form.
+pub fn transform(rule: &ValueRule, input: Input) -> Result<Input, Reject> {
+    let text = |input: &Input| match input {
+        Input::Text(text) => Some(text.clone()),
+        Input::Number(digits) => Some(digits.clone()),
+        Input::Bool(truth) => Some(truth.to_string()),
+        Input::Null | Input::List(_) | Input::Map(_) => None,
+    };
+    if let Some(separator) = &rule.split {
+        let Some(whole) = text(&input) else { return Ok(input) };
+        let plain = ValueRule { split: None, ..rule.clone() };
+        let parts = whole.split(separator.as_str()).map(str::trim).filter(|part| !part.is_empty());
+        let items: Result<Vec<Input>, Reject> = parts.map(|part| transform(&plain, Input::Text(part.to_owned()))).collect();
+        return items.map(Input::List);
+    }
+    let mut input = input;
+    if let (Some(map), Some(key)) = (&rule.map, text(&input).filter(|key| !key.is_empty())) {
+        input = match (map.get(&key), rule.otherwise.as_deref()) {
+            (Some(mapped), _) => Input::from(mapped),
+            (None, Some(ValueSpec::Plain(json))) => Input::from(json),
+            // `{"from": …}` of the same column: what the file says.
+            (None, Some(ValueSpec::Rule(_))) => input,
+            (None, None) => return Err(Reject::new(Code::OutOfRange, Message::new("not_an_option").with("value", key))),
+        };
+    }
+    if let (Some(scale), Some(digits)) = (&rule.scale, text(&input).filter(|digits| !digits.trim().is_empty())) {
+        let factor = match scale {
+            Json::String(digits) => decimal(digits),
+            other => decimal(&other.to_string()),
+        };
+        let number = decimal(digits.trim());
+        let product = factor.zip(number).and_then(|(factor, number): (Decimal, Decimal)| number.checked_mul(factor));
+        let product = product.ok_or_else(|| Reject::wrong_type("1.23"))?;
+        return Ok(Input::Number(product.normalize().to_string()));
+    }
+    if let (Some(format), Some(written)) = (&rule.format, text(&input).filter(|written| !written.trim().is_empty())) {
+        return day(&written, format).map(|day| Input::Text(day.to_string())).ok_or_else(|| Reject::bad_format(format));
+    }
+    Ok(input)
+}
+
+/// The day that a text spells in a form such as `dd/MM/yyyy`.
+#[must_use]
+pub fn day(text: &str, format: &str) -> Option<NaiveDate> {
+    let pattern = format.replace("yyyy", "%Y").replace("yy", "%y").replace("MMM", "%b").replace("MM", "%m").replace("dd", "%d");
+    let pattern = if pattern.contains("%m") || pattern.contains("%b") { pattern.replace("%b", "%b") } else { pattern.replace('M', "%m") };
+    let pattern = if pattern.contains("%d") { pattern } else { pattern.replacen('d', "%d", 1) };
+    NaiveDate::parse_from_str(text.trim(), &pattern).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_split_mapped_and_scaled_in_order() {
+        let rule: ValueRule = serde_json::from_value(serde_json::json!({"from": "x", "split": ",", "map": {"a": "one"}, "else": {"from": "x"}})).expect("a rule");
+        let made = transform(&rule, Input::Text("a, b".to_owned())).expect("made");
+        assert_eq!(made, Input::List(vec![Input::Text("one".to_owned()), Input::Text("b".to_owned())]));
+        let rule: ValueRule = serde_json::from_value(serde_json::json!({"from": "x", "scale": 100})).expect("a rule");
+        assert_eq!(transform(&rule, Input::Text("0.15".to_owned())).expect("made"), Input::Number("15".to_owned()));
+        let strict: ValueRule = serde_json::from_value(serde_json::json!({"from": "x", "map": {"a": "one"}})).expect("a rule");
+        assert!(transform(&strict, Input::Text("c".to_owned())).is_err());
+    }
+
+    #[test]
+    fn days_are_read_in_their_form() {
+        assert_eq!(day("31/12/2025", "dd/MM/yyyy"), NaiveDate::from_ymd_opt(2025, 12, 31));
+        assert_eq!(day("2025.3.5", "yyyy.M.d"), NaiveDate::from_ymd_opt(2025, 3, 5));
+        assert_eq!(day("30/02/2025", "dd/MM/yyyy"), None);
+    }
+}
