@@ -21,11 +21,9 @@ impl Label {
     pub fn get(&self, locale: &str) -> &str {
         match self {
             Self::Plain(text) => text,
-            Self::Localised(texts) => fallbacks(locale)
-                .iter()
-                .find_map(|name| texts.get(*name))
-                .or_else(|| texts.values().next())
-                .map_or("", String::as_str),
+            Self::Localised(texts) => {
+                fallbacks(locale).iter().find_map(|name| texts.get(*name)).or_else(|| texts.values().next()).map_or("", String::as_str)
+            }
         }
     }
 }

@@ -10,12 +10,15 @@ pub mod doc;
 pub mod fault;
 pub mod field;
 pub mod filter;
+pub mod hint;
 pub mod input;
 pub mod json;
 pub mod label;
 pub mod message;
 pub mod name;
+pub mod package;
 pub mod schema;
+pub mod schemas;
 pub mod text;
 pub mod value;
 

@@ -43,14 +43,10 @@ impl Message {
 }
 
 static CATALOGUES: LazyLock<HashMap<&'static str, HashMap<String, String>>> = LazyLock::new(|| {
-    [
-        ("en", include_str!("../locales/en.json")),
-        ("zh-CN", include_str!("../locales/zh-CN.json")),
-        ("zh-TW", include_str!("../locales/zh-TW.json")),
-    ]
-    .into_iter()
-    .map(|(locale, text)| (locale, serde_json::from_str(text).unwrap_or_default()))
-    .collect()
+    [("en", include_str!("../locales/en.json")), ("zh-CN", include_str!("../locales/zh-CN.json")), ("zh-TW", include_str!("../locales/zh-TW.json"))]
+        .into_iter()
+        .map(|(locale, text)| (locale, serde_json::from_str(text).unwrap_or_default()))
+        .collect()
 });
 
 #[cfg(test)]

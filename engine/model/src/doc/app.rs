@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::doc::{
-    Approval, Automation, Calendar, Connector, Conversion, Dashboard, Entity, Field, Form, Holidays, Import, MessageTemplate, OptionList, Pipeline, Pool,
-    Print, Role, Scenario, View, WebForm,
+    Approval, Automation, Calendar, Connector, Conversion, Dashboard, Entity, Field, Form, Holidays, Import, MessageTemplate, OptionList, Pipeline,
+    Pool, Print, Role, Scenario, View, WebForm,
 };
 use crate::label::Label;
 use crate::name::Name;

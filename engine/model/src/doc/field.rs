@@ -246,7 +246,7 @@ impl JsonSchema for Field {
                 let mut settings = kind.settings_schema(generator);
                 settings.remove("additionalProperties");
                 settings.remove("title");
-                serde_json::json!({"if": {"properties": {"kind": {"const": kind.name()}}}, "then": settings})
+                serde_json::json!({"if": {"required": ["kind"], "properties": {"kind": {"const": kind.name()}}}, "then": settings})
             })
             .collect();
         schemars::json_schema!({

@@ -4,6 +4,7 @@
 mod app;
 mod entity;
 mod field;
+pub mod folders;
 mod pipeline;
 mod presentation;
 mod process;

@@ -137,6 +137,7 @@ pub enum FieldAccess {
 /// A right on a field, or one that depends on the record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
+#[expect(clippy::large_enum_variant, reason = "a role has few of them, and each lives as long as its revision")]
 pub enum FieldRule {
     /// The same on every record.
     Always(FieldAccess),

@@ -8,8 +8,7 @@ use serde_json::Value as Json;
 use crate::doc::{Condition, Entity};
 
 /// A value as written: itself, or how it is made.
-#[derive(Clone, Debug, PartialEq, JsonSchema)]
-#[schemars(untagged)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum ValueSpec {
     /// How it is made.
     Rule(Box<ValueRule>),
@@ -98,6 +97,23 @@ impl Serialize for ValueSpec {
             Self::Rule(rule) => rule.serialize(serializer),
             Self::Plain(json) => json.serialize(serializer),
         }
+    }
+}
+
+impl JsonSchema for ValueSpec {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ValueSpec".into()
+    }
+
+    /// An object with a rule key is a rule; anything else is itself.
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let rule = generator.subschema_for::<ValueRule>();
+        let keys: Vec<Json> = RULE_KEYS.iter().map(|key| serde_json::json!({"required": [key]})).collect();
+        schemars::json_schema!({
+            "description": "A value as written: itself, or how it is made.",
+            "if": {"type": "object", "anyOf": keys},
+            "then": rule
+        })
     }
 }
 

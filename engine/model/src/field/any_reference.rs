@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use crate::doc::Field;
 use crate::fault::Diagnostic;
 use crate::field::references::AnyIdField;
+use crate::field::{CompileContext, Compiled, FieldKind, Group, read_settings};
 use crate::field::{OnDelete, Role, Shape};
 use crate::name::Name;
 use std::sync::Arc;
-use crate::field::{CompileContext, Compiled, FieldKind, Group, read_settings};
 
 /// The kind.
 pub struct AnyReference;

@@ -3,13 +3,13 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
+use crate::doc::Condition;
 use crate::doc::Field;
 use crate::fault::Diagnostic;
-use crate::doc::Condition;
 use crate::field::text_settings::{TextField, TextRules};
+use crate::field::{CompileContext, Compiled, FieldKind, Group, read_settings};
 use crate::field::{Role, Shape};
 use std::sync::Arc;
-use crate::field::{CompileContext, Compiled, FieldKind, Group, read_settings};
 
 /// The kind.
 pub struct Autonumber;

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::doc::Field;
 use crate::fault::Diagnostic;
-use crate::field::{CompileContext, Compiled, FieldKind, Group,  read_settings};
 use crate::field::text_settings::{Normalise, TextCheck, TextField, TextRules};
+use crate::field::{CompileContext, Compiled, FieldKind, Group, read_settings};
 
 /// The kind.
 pub struct Barcode;
@@ -66,8 +66,8 @@ pub enum Format {
 /// GS1's check: from the right, digits weigh 1 and 3 in turn, and the sum is a multiple of ten.
 fn digits_checked(text: &str, length: usize, example: &'static str) -> Result<String, &'static str> {
     let digits: Option<Vec<u32>> = text.chars().map(|digit| digit.to_digit(10)).collect();
-    let sum = digits.filter(|digits| digits.len() == length).map(|digits| {
-        digits.iter().rev().enumerate().map(|(place, digit)| if place % 2 == 0 { *digit } else { digit * 3 }).sum::<u32>()
-    });
+    let sum = digits
+        .filter(|digits| digits.len() == length)
+        .map(|digits| digits.iter().rev().enumerate().map(|(place, digit)| if place % 2 == 0 { *digit } else { digit * 3 }).sum::<u32>());
     if sum.is_some_and(|sum| sum % 10 == 0) { Ok(text.to_owned()) } else { Err(example) }
 }

@@ -174,7 +174,9 @@ fn plain_text(node: &serde_json::Value, out: &mut String) {
     for item in node.get("content").and_then(serde_json::Value::as_array).into_iter().flatten() {
         plain_text(item, out);
     }
-    if matches!(node.get("type").and_then(serde_json::Value::as_str), Some("paragraph" | "heading" | "hard_break" | "list_item")) && !out.ends_with('\n') {
+    if matches!(node.get("type").and_then(serde_json::Value::as_str), Some("paragraph" | "heading" | "hard_break" | "list_item"))
+        && !out.ends_with('\n')
+    {
         out.push('\n');
     }
 }

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::doc::Field;
 use crate::fault::Diagnostic;
-use crate::field::{CompileContext, Compiled, FieldKind, Group,  read_settings};
 use crate::field::text_settings::{Normalise, TextField, TextRules};
+use crate::field::{CompileContext, Compiled, FieldKind, Group, read_settings};
 
 /// The kind.
 pub struct Email;
@@ -51,7 +51,11 @@ fn is_email(text: &str) -> Result<String, &'static str> {
             && local.chars().all(|c| c.is_alphanumeric() || "!#$%&'*+/=?^_`{|}~.-".contains(c))
             && domain.contains('.')
             && domain.split('.').all(|label| {
-                !label.is_empty() && label.len() <= 63 && !label.starts_with('-') && !label.ends_with('-') && label.chars().all(|c| c.is_alphanumeric() || c == '-')
+                !label.is_empty()
+                    && label.len() <= 63
+                    && !label.starts_with('-')
+                    && !label.ends_with('-')
+                    && label.chars().all(|c| c.is_alphanumeric() || c == '-')
             })
     });
     if fits { Ok(text.to_owned()) } else { Err("name@example.com") }

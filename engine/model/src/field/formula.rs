@@ -3,11 +3,11 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
+use crate::doc::Condition;
 use crate::doc::Field;
 use crate::fault::Diagnostic;
-use crate::doc::Condition;
-use crate::field::{Role, Shape};
 use crate::field::{CompileContext, Compiled, FieldKind, Group, read_settings};
+use crate::field::{Role, Shape};
 
 /// The kind.
 pub struct Formula;

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::doc::Field;
 use crate::fault::Diagnostic;
 use crate::field::stored_file::FileField;
+use crate::field::{CompileContext, Compiled, FieldKind, Group, read_settings};
 use crate::field::{Role, Shape};
 use std::sync::Arc;
-use crate::field::{CompileContext, Compiled, FieldKind, Group, read_settings};
 
 /// The kind.
 pub struct Image;

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::doc::Field;
 use crate::fault::Diagnostic;
-use crate::field::{CompileContext, Compiled, FieldKind, Group,  read_settings};
 use crate::field::number::{Limit, NumberField, Unit};
+use crate::field::{CompileContext, Compiled, FieldKind, Group, read_settings};
 
 /// The kind.
 pub struct Integer;

@@ -8,10 +8,10 @@ use crate::fault::Diagnostic;
 use crate::field::currency::{VaryingMoney, WrittenCurrency, is_currency, minor_unit};
 use crate::field::decimal::scale_of;
 use crate::field::number::{Limit, NumberField, Unit};
+use crate::field::{CompileContext, Compiled, FieldKind, Group, read_settings};
 use crate::field::{Currency, Role, Shape};
 use crate::name::Name;
 use std::sync::Arc;
-use crate::field::{CompileContext, Compiled, FieldKind, Group, read_settings};
 
 /// The kind.
 pub struct Money;

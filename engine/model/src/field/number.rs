@@ -15,19 +15,7 @@ use crate::value::{Storage, Value};
 pub const MAX_DIGITS: u32 = 18;
 
 /// The operators of what has an order.
-pub const ORDER_OPERATORS: &[Op] = &[
-    Op::Eq,
-    Op::Ne,
-    Op::Lt,
-    Op::Le,
-    Op::Gt,
-    Op::Ge,
-    Op::In,
-    Op::NotIn,
-    Op::Between,
-    Op::IsEmpty,
-    Op::IsSet,
-];
+pub const ORDER_OPERATORS: &[Op] = &[Op::Eq, Op::Ne, Op::Lt, Op::Le, Op::Gt, Op::Ge, Op::In, Op::NotIn, Op::Between, Op::IsEmpty, Op::IsSet];
 
 /// Limits of a number, as written: a number, or a string where a float would lose digits.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -147,9 +135,9 @@ impl NumberField {
                 number.rescale(u32::from(scale));
                 Ok(Value::Decimal(number))
             }
-            None => i64::try_from(normal.mantissa())
-                .map(Value::Int)
-                .map_err(|_| vec![Reject::new(Code::OutOfRange, Message::new("too_many_digits"))]),
+            None => {
+                i64::try_from(normal.mantissa()).map(Value::Int).map_err(|_| vec![Reject::new(Code::OutOfRange, Message::new("too_many_digits"))])
+            }
         }
     }
 }

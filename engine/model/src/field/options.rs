@@ -145,7 +145,9 @@ impl TypedField for ChoiceField {
     fn text(&self, cells: &[Value], cx: TextContext<'_>) -> String {
         match cells.first() {
             Some(Value::Text(name)) => self.label(name, cx.locale).to_owned(),
-            Some(Value::List(items)) => items.iter().filter_map(Value::as_text).map(|name| self.label(name, cx.locale)).collect::<Vec<_>>().join(", "),
+            Some(Value::List(items)) => {
+                items.iter().filter_map(Value::as_text).map(|name| self.label(name, cx.locale)).collect::<Vec<_>>().join(", ")
+            }
             _ => String::new(),
         }
     }

@@ -44,7 +44,9 @@ impl TypedField for AddressField {
                 Input::Text(text) => {
                     parts.insert(part.clone(), text.trim().into());
                 }
-                Input::Bool(_) | Input::Number(_) | Input::List(_) | Input::Map(_) => faults.push(Reject { pointer, ..Reject::wrong_type("\"…\"") }),
+                Input::Bool(_) | Input::Number(_) | Input::List(_) | Input::Map(_) => {
+                    faults.push(Reject { pointer, ..Reject::wrong_type("\"…\"") })
+                }
             }
         }
         if !faults.is_empty() {
@@ -83,7 +85,8 @@ impl TypedField for AddressField {
     }
 
     fn value_schema(&self) -> serde_json::Value {
-        let parts: serde_json::Map<_, _> = ADDRESS_PARTS.iter().map(|part| ((*part).to_owned(), serde_json::json!({"type": ["string", "null"]}))).collect();
+        let parts: serde_json::Map<_, _> =
+            ADDRESS_PARTS.iter().map(|part| ((*part).to_owned(), serde_json::json!({"type": ["string", "null"]}))).collect();
         serde_json::json!({"type": ["object", "null"], "properties": parts, "additionalProperties": false})
     }
 }

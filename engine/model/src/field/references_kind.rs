@@ -5,9 +5,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use crate::doc::Field;
 use crate::fault::Diagnostic;
 use crate::field::references::{IdField, ReferenceSettings};
+use crate::field::{CompileContext, Compiled, FieldKind, Group, read_settings};
 use crate::field::{Role, Shape};
 use std::sync::Arc;
-use crate::field::{CompileContext, Compiled, FieldKind, Group, read_settings};
 
 /// The kind.
 pub struct References;

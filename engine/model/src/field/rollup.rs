@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::doc::Field;
 use crate::fault::Diagnostic;
+use crate::field::{CompileContext, Compiled, FieldKind, Group, read_settings};
 use crate::field::{Role, RollupFn, RollupSpec, Shape};
 use crate::filter::Filter;
 use crate::name::Name;
-use crate::field::{CompileContext, Compiled, FieldKind, Group, read_settings};
 
 /// The kind.
 pub struct Rollup;

@@ -12,20 +12,7 @@ use crate::message::Message;
 use crate::value::{Storage, Value};
 
 /// The operators of days and moments.
-const TIME_OPERATORS: &[Op] = &[
-    Op::Eq,
-    Op::Ne,
-    Op::Lt,
-    Op::Le,
-    Op::Gt,
-    Op::Ge,
-    Op::In,
-    Op::NotIn,
-    Op::Between,
-    Op::Within,
-    Op::IsEmpty,
-    Op::IsSet,
-];
+const TIME_OPERATORS: &[Op] = &[Op::Eq, Op::Ne, Op::Lt, Op::Le, Op::Gt, Op::Ge, Op::In, Op::NotIn, Op::Between, Op::Within, Op::IsEmpty, Op::IsSet];
 
 const BOOLEAN_OPERATORS: &[Op] = &[Op::Eq, Op::Ne, Op::IsEmpty, Op::IsSet];
 
@@ -56,7 +43,8 @@ pub fn read_date(text: &str) -> Option<NaiveDate> {
         Some(_) => return None,
         None => text,
     };
-    let well_formed = day.len() == 10 && day.bytes().enumerate().all(|(at, byte)| if at == 4 || at == 7 { byte == b'-' } else { byte.is_ascii_digit() });
+    let well_formed =
+        day.len() == 10 && day.bytes().enumerate().all(|(at, byte)| if at == 4 || at == 7 { byte == b'-' } else { byte.is_ascii_digit() });
     well_formed.then(|| NaiveDate::parse_from_str(day, "%Y-%m-%d").ok()).flatten().filter(|day| YEARS.contains(&chrono::Datelike::year(day)))
 }
 

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use crate::doc::Field;
 use crate::fault::Diagnostic;
 use crate::field::options::ChoiceField;
+use crate::field::{CompileContext, Compiled, FieldKind, Group, read_settings};
 use crate::field::{Role, Shape};
 use crate::name::Name;
 use indexmap::IndexMap;
 use std::sync::Arc;
-use crate::field::{CompileContext, Compiled, FieldKind, Group, read_settings};
 
 /// The kind.
 pub struct Stage;

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::doc::Field;
 use crate::fault::Diagnostic;
-use crate::field::{CompileContext, Compiled, FieldKind, Group,  read_settings};
 use crate::field::localised_text::LocalisedText;
 use crate::field::text_settings::{Normalise, TextField, TextRules, compile_pattern};
+use crate::field::{CompileContext, Compiled, FieldKind, Group, read_settings};
 
 /// The kind.
 pub struct Text;

@@ -14,18 +14,8 @@ use crate::message::Message;
 use crate::value::{Storage, Value};
 
 /// The operators of text.
-pub const TEXT_OPERATORS: &[Op] = &[
-    Op::Eq,
-    Op::Ne,
-    Op::In,
-    Op::NotIn,
-    Op::Contains,
-    Op::NotContains,
-    Op::StartsWith,
-    Op::EndsWith,
-    Op::IsEmpty,
-    Op::IsSet,
-];
+pub const TEXT_OPERATORS: &[Op] =
+    &[Op::Eq, Op::Ne, Op::In, Op::NotIn, Op::Contains, Op::NotContains, Op::StartsWith, Op::EndsWith, Op::IsEmpty, Op::IsSet];
 
 /// A step of normalising, in the order as written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

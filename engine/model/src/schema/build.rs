@@ -266,7 +266,8 @@ impl Building<'_> {
 
     fn typed_like(&self, doc: &Field, app: &str) -> Result<Arc<dyn TypedField>, String> {
         let kind = field::kind(&doc.kind).ok_or_else(|| format!("there is no kind `{}`", doc.kind))?;
-        let cx = CompileContext { currency: self.currencies.get(app).map_or(DEFAULT_CURRENCY, String::as_str), options: &|_| None, stages: &|_| None };
+        let cx =
+            CompileContext { currency: self.currencies.get(app).map_or(DEFAULT_CURRENCY, String::as_str), options: &|_| None, stages: &|_| None };
         match kind.compile(doc, &cx) {
             Ok(Compiled { shape: Shape::Own(typed), .. }) => Ok(typed),
             Ok(_) => Err(format!("`{}` cannot be a result", doc.kind)),
@@ -274,13 +275,7 @@ impl Building<'_> {
         }
     }
 
-    fn rollup_shape(
-        &mut self,
-        entity: usize,
-        role: &Role,
-        app: &str,
-        walked: &mut Vec<(usize, usize)>,
-    ) -> Result<Arc<dyn TypedField>, String> {
+    fn rollup_shape(&mut self, entity: usize, role: &Role, app: &str, walked: &mut Vec<(usize, usize)>) -> Result<Arc<dyn TypedField>, String> {
         let Role::Rollup(spec) = role else { return Err("is no roll-up".to_owned()) };
         let (source, _) = self.to_many(entity, spec.of.as_str()).ok_or_else(|| format!("there is no relation `{}` here", spec.of))?;
         if matches!(spec.function, RollupFn::Count | RollupFn::Distinct) {
@@ -433,7 +428,12 @@ impl Building<'_> {
                         if let Some(def) = schema.entities.get_mut(line.0 as usize) {
                             def.line_of = Some(LineOf { parent: from, lines: FieldId(by_index(field)), by });
                         }
-                        self.add_inverse(schema, entity, name, InverseDef { name: self.drafts[entity].fields[field].name.clone(), entity: line, by, via: Via::Column });
+                        self.add_inverse(
+                            schema,
+                            entity,
+                            name,
+                            InverseDef { name: self.drafts[entity].fields[field].name.clone(), entity: line, by, via: Via::Column },
+                        );
                     }
                     Role::Reference(spec) | Role::References(spec) => {
                         let via = if matches!(role, Role::Reference(_)) { Via::Column } else { Via::Link };

@@ -18,7 +18,7 @@ use crate::value::{Storage, Value};
 mod build;
 mod system;
 
-pub use build::{Layout, build};
+pub use build::{Layout, build, physical};
 pub use system::SYSTEM_FIELDS;
 
 /// An entity's place in its schema; stable only within one schema.

@@ -3,9 +3,7 @@
 
 use crate::doc::{Entity, Field, OwnerMode};
 use crate::fault::Code;
-use crate::field::{
-    AcceptContext, ColumnSpec, Comparable, Numbers, OnDelete, ReferenceSpec, Reject, Role, TextContext, TypedField,
-};
+use crate::field::{AcceptContext, ColumnSpec, Comparable, Numbers, OnDelete, ReferenceSpec, Reject, Role, TextContext, TypedField};
 use crate::filter::Op;
 use crate::input::Input;
 use crate::message::Message;
