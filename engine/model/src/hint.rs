@@ -20,7 +20,7 @@ pub fn nearest<'a>(written: &str, offered: impl IntoIterator<Item = &'a str>) ->
 /// How far `name` is from what was written; none where it is too far to be meant.
 fn distance(written: &str, bare: &str, name: &str, longest: usize) -> Option<usize> {
     let edits = strsim::damerau_levenshtein(written, name);
-    if edits <= longest {
+    if edits <= longest && edits < written.chars().count().max(name.chars().count()) {
         return Some(edits);
     }
     // A name without its app, with it, or cut short.

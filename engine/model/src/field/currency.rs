@@ -31,7 +31,7 @@ pub struct CurrencyPath {
 }
 
 /// ISO 4217 codes whose minor unit is not a hundredth.
-const OTHER_UNITS: [(&str, u8); 23] = [
+const OTHER_UNITS: [(&str, u8); 25] = [
     ("BIF", 0),
     ("CLP", 0),
     ("DJF", 0),
@@ -55,6 +55,8 @@ const OTHER_UNITS: [(&str, u8); 23] = [
     ("LYD", 3),
     ("OMR", 3),
     ("TND", 3),
+    ("CLF", 4),
+    ("UYW", 4),
 ];
 
 /// The digits of a currency's minor unit.

@@ -20,6 +20,7 @@ mod localise;
 mod parse;
 
 pub use canonical::canonicalise;
+pub(crate) use localise::TRANSLATABLE;
 pub use localise::localise;
 pub use parse::MAX_DOCUMENT;
 

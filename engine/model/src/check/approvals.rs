@@ -1,0 +1,207 @@
+//! In charge of checking approval flows: their tree, who decides, what each step may do with fields.
+
+use serde_json::{Map, Value as Json};
+
+use super::checking::Checking;
+use super::steps::{self, Setting};
+use super::world::Known;
+use crate::doc::{Approval, Step};
+use crate::fault::escape_pointer;
+use crate::name::Name;
+
+/// The kinds of steps.
+const KINDS: [&str; 13] =
+    ["start", "approve", "handle", "cc", "exclusive", "parallel", "inclusive", "route", "delay", "action", "subflow", "auto_approve", "auto_reject"];
+/// What a flow says beside its steps.
+const KEYS: [&str; 7] = ["start", "settings", "on_approved", "on_rejected", "on_withdrawn", "on_revoked", "on_ended"];
+/// What happens when a flow ends.
+const RESULTS: [&str; 5] = ["on_approved", "on_rejected", "on_withdrawn", "on_revoked", "on_ended"];
+/// Who decides.
+const SOURCES: [&str; 14] = [
+    "user",
+    "users",
+    "role",
+    "manager",
+    "manager_chain",
+    "department_head",
+    "department_chain",
+    "parent_head",
+    "field",
+    "owner",
+    "initiator",
+    "initiator_chooses",
+    "previous",
+    "expr",
+];
+/// How several decide.
+const MODES: [&str; 9] = ["any", "all", "sequential", "percent", "count", "weight", "random", "claim", "first"];
+/// What a step may do with a field.
+const ACCESS: [&str; 4] = ["hidden", "read", "write", "required"];
+/// What happens where nobody decides.
+const IF_EMPTY: [&str; 6] = ["pass", "reject", "to_admin", "to_users", "to_parent_head", "suspend"];
+/// What happens where the initiator would decide.
+const IF_INITIATOR: [&str; 5] = ["self", "skip", "manager", "department_head", "forbid"];
+/// When one rejection counts.
+const REJECT_COUNTS: [&str; 3] = ["first", "wait_all", "all"];
+/// Where a rejection leads.
+const THEN: [&str; 5] = ["end", "to_initiator", "to_previous", "to_step", "branch"];
+/// What a deadline does.
+const DO: [&str; 5] = ["remind", "escalate", "approve", "reject", "transfer"];
+
+/// Checks every flow of the app.
+pub(super) fn check(c: &mut Checking<'_, '_>) {
+    let app = c.app;
+    for (name, approval) in &app.approvals {
+        let at = format!("/approvals/{name}");
+        c.keys(&at, &approval.settings, &[KEYS.as_slice(), &["entity", "label", "help", "steps", "root"]].concat());
+        steps::tree(c, &at, &approval.steps, &approval.root);
+        let entity = c.entity(&format!("{at}/entity"), &approval.entity);
+        if !approval.steps.values().any(|step| matches!(step.kind.as_str(), "approve" | "handle" | "auto_approve" | "auto_reject" | "subflow")) {
+            c.warn(format!("{at}/steps"), "nobody decides anything in this flow");
+        }
+        for (name, step) in &approval.steps {
+            self::step(c, &format!("{at}/steps/{name}"), approval, entity, step);
+        }
+        around(c, &at, approval, entity);
+    }
+}
+
+fn step<'a>(c: &mut Checking<'_, 'a>, at: &str, approval: &Approval, entity: Option<&Known<'a>>, step: &Step) {
+    if !c.one_of(format!("{at}/kind"), "kind of step", &step.kind, KINDS) {
+        return;
+    }
+    let settings = &step.settings;
+    if let Some(entity) = entity {
+        for (name, access) in settings.get("fields").and_then(Json::as_object).into_iter().flatten() {
+            let at = format!("{at}/fields/{}", escape_pointer(name));
+            c.field(at.as_str(), entity, name);
+            if let Some(access) = access.as_str() {
+                c.one_of(at, "right", access, ACCESS);
+            }
+        }
+    }
+    match step.kind.as_str() {
+        "approve" | "handle" => decision(c, at, approval, entity, settings),
+        "cc" => people(c, &format!("{at}/to"), entity, settings.get("to")),
+        "exclusive" | "parallel" | "inclusive" => steps::branches(c, at, settings),
+        "route" => target(c, &format!("{at}/to"), approval, settings.get("to")),
+        "delay" => {
+            if let Some(span) = settings.get("for") {
+                c.duration(&format!("{at}/for"), span);
+            } else if !settings.contains_key("until") {
+                c.error(at, "a delay needs `for` or `until`");
+            }
+        }
+        "action" => steps::nested(c, at, Setting { entity, before: false }, &Json::Object(settings.clone())),
+        "subflow" => match settings.get("approval").and_then(Json::as_str) {
+            Some(name) => {
+                let app = c.app;
+                c.one_of(format!("{at}/approval"), "approval", name, app.approvals.keys().map(Name::as_str).collect::<Vec<_>>());
+            }
+            None => c.error(format!("{at}/approval"), "`approval` is missing"),
+        },
+        _ => {}
+    }
+}
+
+fn decision<'a>(c: &mut Checking<'_, 'a>, at: &str, approval: &Approval, entity: Option<&Known<'a>>, settings: &Map<String, Json>) {
+    if !settings.contains_key("approvers") {
+        c.error(format!("{at}/approvers"), "`approvers` is missing: who decides");
+    }
+    people(c, &format!("{at}/approvers"), entity, settings.get("approvers"));
+    people(c, &format!("{at}/empty_users"), entity, settings.get("empty_users"));
+    let words: [(&str, &'static str, &[&str]); 3] = [
+        ("if_empty", "way out of an empty step", &IF_EMPTY),
+        ("if_initiator", "way past the initiator", &IF_INITIATOR),
+        ("reject_counts", "way to count rejections", &REJECT_COUNTS),
+    ];
+    for (key, what, offered) in words {
+        if let Some(word) = settings.get(key).and_then(Json::as_str) {
+            c.one_of(format!("{at}/{key}"), what, word, offered.iter().copied());
+        }
+    }
+    if let Some(kind) = settings.get("mode").and_then(|mode| mode.get("kind")).and_then(Json::as_str) {
+        c.one_of(format!("{at}/mode/kind"), "mode", kind, MODES);
+    }
+    if let Some(on_reject) = settings.get("on_reject") {
+        if let Some(then) = on_reject.get("then").and_then(Json::as_str) {
+            c.one_of(format!("{at}/on_reject/then"), "answer to a rejection", then, THEN);
+        }
+        target(c, &format!("{at}/on_reject/step"), approval, on_reject.get("step"));
+    }
+    for (index, to) in settings.get("return").and_then(|back| back.get("to")).and_then(Json::as_array).into_iter().flatten().enumerate() {
+        if !to.as_str().is_some_and(|to| ["initiator", "previous", "any_visited"].contains(&to)) {
+            target(c, &format!("{at}/return/to/{index}"), approval, Some(to));
+        }
+    }
+    for (index, timeout) in settings.get("timeouts").and_then(Json::as_array).into_iter().flatten().enumerate() {
+        deadline(c, &format!("{at}/timeouts/{index}"), timeout);
+    }
+}
+
+fn deadline(c: &mut Checking<'_, '_>, at: &str, timeout: &Json) {
+    match timeout.get("after") {
+        Some(span) => c.duration(&format!("{at}/after"), span),
+        None => c.error(at, "`after` is missing"),
+    }
+    if let Some(calendar) = timeout.get("calendar") {
+        c.calendar(&format!("{at}/calendar"), calendar);
+    }
+    match timeout.get("do").and_then(Json::as_str) {
+        Some(word) => {
+            c.one_of(format!("{at}/do"), "action", word, DO);
+        }
+        None => c.error(at, "`do` is missing"),
+    }
+}
+
+fn target(c: &mut Checking<'_, '_>, at: &str, approval: &Approval, name: Option<&Json>) {
+    if let Some(name) = name.and_then(Json::as_str) {
+        c.one_of(at, "step", name, approval.steps.keys().map(Name::as_str).collect::<Vec<_>>());
+    }
+}
+
+/// People: a list of `{"by": …}`.
+fn people<'a>(c: &mut Checking<'_, 'a>, at: &str, entity: Option<&Known<'a>>, list: Option<&Json>) {
+    let Some(list) = list else { return };
+    let Some(entries) = list.as_array() else { return c.error(at, "expected a list of people") };
+    for (index, entry) in entries.iter().enumerate() {
+        let at = format!("{at}/{index}");
+        let Some(map) = entry.as_object() else {
+            c.error(at, "expected an object with `by`");
+            continue;
+        };
+        if let Some(by) = map.get("by").and_then(Json::as_str) {
+            c.one_of(format!("{at}/by"), "way to find people", by, SOURCES);
+        }
+        steps::who(c, &at, map);
+        if let (Some(path), Some(entity)) = (map.get("field").and_then(Json::as_str), entity) {
+            c.path(format!("{at}/field"), entity, path);
+        }
+    }
+}
+
+fn around<'a>(c: &mut Checking<'_, 'a>, at: &str, approval: &Approval, entity: Option<&Known<'a>>) {
+    for key in RESULTS {
+        if let Some(result) = approval.settings.get(key) {
+            steps::nested(c, &format!("{at}/{key}"), Setting { entity, before: false }, result);
+        }
+    }
+    if let Some(roles) = approval.settings.get("start").and_then(|start| start.get("by")).and_then(Json::as_array) {
+        for (index, role) in roles.iter().enumerate() {
+            if let Some(role) = role.as_str() {
+                c.role(&format!("{at}/start/by/{index}"), role);
+            }
+        }
+    }
+    let Some(settings) = approval.settings.get("settings") else { return };
+    let at = format!("{at}/settings");
+    people(c, &format!("{at}/managers"), entity, settings.get("managers"));
+    let Some(entity) = entity else { return };
+    let lists = [("watched", settings.get("watched")), ("summary", settings.get("summary")), ("lock/editable", settings.pointer("/lock/editable"))];
+    for (key, list) in lists {
+        for (index, name) in list.and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str).enumerate() {
+            c.path(format!("{at}/{key}/{index}"), entity, name);
+        }
+    }
+}
