@@ -7,11 +7,14 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use model::{Cells, EntityId};
 use rules::policy::Grants;
-use rules::query::Params;
+use rules::query::{Moment, Params};
 use uuid::Uuid;
 
 use crate::published::Published;
 use crate::records::Channel;
+
+/// The counter of ids that are made in the same moment.
+static IDS: std::sync::LazyLock<uuid::ContextV7> = std::sync::LazyLock::new(uuid::ContextV7::new);
 
 /// A person who is signed in, with what rights depend on.
 #[derive(Debug)]
@@ -124,9 +127,9 @@ pub struct Ctx {
 }
 
 impl Ctx {
-    /// What placeholders of filters stand for, `record` being the record at hand.
+    /// What placeholders of filters and names of expressions stand for: the settings of `app`, `record` the record at hand.
     #[must_use]
-    pub fn params<'a>(&'a self, record: Option<(EntityId, &'a Cells)>) -> Params<'a> {
+    pub fn params<'a>(&'a self, app: &str, record: Option<(EntityId, &'a Cells)>) -> Params<'a> {
         let person = match &self.caller {
             Caller::System => None,
             Caller::Person(person) => Some(person),
@@ -139,7 +142,41 @@ impl Ctx {
             now: self.now,
             zone: self.zone,
             record,
-            settings: &self.app.settings,
+            settings: self.app.settings_of(app),
+        }
+    }
+
+    /// A new id, in the order of time.
+    #[must_use]
+    pub fn new_id(&self) -> Uuid {
+        let micros = u64::try_from(self.now.timestamp_micros()).unwrap_or_default();
+        let (seconds, nanos) = (micros / 1_000_000, u32::try_from(micros % 1_000_000 * 1_000).unwrap_or_default());
+        Uuid::new_v7(uuid::Timestamp::from_unix(&*IDS, seconds, nanos))
+    }
+
+    /// The time zone whose days count in scopes, roll-ups and numbers.
+    #[must_use]
+    pub fn workspace_zone(&self) -> Tz {
+        self.app.zone
+    }
+
+    /// The caller's day and the moment, for what is computed on read.
+    #[must_use]
+    pub fn moment(&self) -> Moment {
+        Moment { today: self.now.with_timezone(&self.zone).date_naive(), now: self.now }
+    }
+
+    /// Whether the caller has one of `roles` of `app`; anybody does where there are none, and `core.admin` always.
+    #[must_use]
+    pub fn has_role(&self, app: &str, roles: &[String]) -> bool {
+        if roles.is_empty() {
+            return true;
+        }
+        match &self.caller {
+            Caller::System => true,
+            Caller::Person(person) => {
+                person.admin || roles.iter().any(|role| person.roles.iter().any(|there| there == role || *there == format!("{app}.{role}")))
+            }
         }
     }
 

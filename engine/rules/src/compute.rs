@@ -90,6 +90,17 @@ impl Sources {
         self.0.get(&(entity, field)).unwrap_or(&NONE)
     }
 
+    /// The fields that `field` is made from, and all that those are made from in turn.
+    #[must_use]
+    pub fn all_of(&self, entity: EntityId, field: FieldId) -> BTreeSet<(EntityId, FieldId)> {
+        let mut found = BTreeSet::new();
+        let mut waiting = vec![(entity, field)];
+        while let Some((entity, field)) = waiting.pop() {
+            waiting.extend(self.of(entity, field).iter().filter(|source| found.insert(**source)));
+        }
+        found
+    }
+
     fn add(&mut self, derived: Node, source: Node) {
         self.0.entry(derived).or_default().insert(source);
     }
@@ -289,6 +300,11 @@ impl Building<'_> {
             None => None,
             Some(Ok(filter)) if filter.uses_clock() || filter.uses_person() => {
                 self.fault(format!("{at}/filter"), "the filter of a roll-up may not depend on the person or the time", None);
+                return;
+            }
+            Some(Ok(filter)) if filter.uses_relations() => {
+                // A change of the related records could not be followed, nor a hidden field in them be known.
+                self.fault(format!("{at}/filter"), "the filter of a roll-up may not use some, none or every: roll those up in a field first", None);
                 return;
             }
             Some(Ok(filter)) => Some(filter),

@@ -179,17 +179,21 @@ impl Told for minijinja::Error {
     }
 }
 
+/// Words of the template language that look like names.
+const WORDS: [&str; 6] = ["true", "false", "none", "loop", "self", "super"];
+
 /// The pieces of a template that is only texts and `{{ names }}`.
 fn pieces_of(source: &str) -> Option<Vec<Piece>> {
     let mut pieces = Vec::new();
-    let mut rest = source;
+    // The renderer drops one line end at the end.
+    let mut rest = source.strip_suffix('\n').map_or(source, |text| text.strip_suffix('\r').unwrap_or(text));
     while let Some((before, after)) = rest.split_once("{{") {
         if before.contains("{%") || before.contains("{#") {
             return None;
         }
         let (inside, after) = after.split_once("}}")?;
         let name = inside.trim();
-        let is_path = !name.is_empty() && name.split('.').all(model::name::is_name);
+        let is_path = name.split('.').all(model::name::is_name) && !name.split('.').next().is_some_and(|first| WORDS.contains(&first));
         if !is_path {
             return None;
         }

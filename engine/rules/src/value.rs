@@ -1,15 +1,18 @@
 //! In charge of values as documents write them: themselves, or how they are made.
 //! Invariant: made in the order from (or text, expr), split, map, scale or format; `find` is the business of the engine.
 
+use std::sync::Arc;
+
 use chrono::NaiveDate;
 use model::doc::{ValueRule, ValueSpec};
-use model::field::{AcceptContext, Reject};
-use model::{Code, FieldDef, Input, Message, Value};
+use model::field::{AcceptContext, Numbers, Reject, Role, TextContext};
+use model::{Cells, Code, EntityId, FieldDef, Input, Message, Storage, Value};
 use rust_decimal::Decimal;
 use serde_json::Value as Json;
 
-use crate::expr::{EvalFault, Expression, Place, Use, decimal, fit};
-use crate::query::{Path, SystemView, resolve_path};
+use crate::eval::HostFault;
+use crate::expr::{EvalFault, Expression, Kind, Place, Use, decimal, fit};
+use crate::query::{Column, Moment, Path, SystemView, column_of, resolve_path};
 use crate::scope::Scope;
 use crate::text::{Escape, TextTemplate};
 
@@ -66,57 +69,112 @@ impl CompiledValue {
             How::Plain(input) => return accept(field, input, scope),
             How::Expression(expression) => {
                 let value = expression.eval(scope).map_err(|fault: EvalFault| refused(fault.to_string()))?;
-                if let Some(storage) = field.typed.as_ref().and_then(|typed| typed.columns().first().map(|column| column.storage))
-                    && let Ok(fitted) = fit(value.clone(), storage)
-                {
-                    return Ok(vec![fitted]);
+                match expression.kind() {
+                    Kind::Record(entity) => pointing(&value, Some(entity), field, scope),
+                    _ => input_of(&value),
                 }
-                input_of(&value)
             }
             How::From(path) => {
-                let value = read(path, scope).map_err(|fault| refused(fault.to_string()))?;
-                if self.rule.map.is_none()
-                    && let Some(storage) = field.typed.as_ref().and_then(|typed| typed.columns().first().map(|column| column.storage))
-                    && let Ok(fitted) = fit(value.clone(), storage)
-                {
-                    return Ok(vec![fitted]);
+                let cells = read(path, scope).map_err(|fault| refused(fault.to_string()))?;
+                if self.is_copy() && is_same_kind(path.target(scope.schema), field) {
+                    return Ok(cells);
                 }
-                input_of(&value)
+                match (path.target(scope.schema), cells.first()) {
+                    (from, Some(value @ Value::Uuid(_))) if matches!(from.role, Role::Reference(_)) => {
+                        pointing(value, from.targets.first().copied(), field, scope)
+                    }
+                    (from, _) => sent(from, &cells),
+                }
             }
             How::Text(template) => {
-                let texts: Vec<(Vec<String>, String)> = template
-                    .names()
-                    .into_iter()
-                    .map(|name| {
-                        let own = if name.first().is_some_and(|first| first == "record") { name.get(1..).unwrap_or_default() } else { &name[..] };
-                        let path = resolve_path(scope.schema, scope.entity, &own.join("."), &SystemView, "").ok();
-                        let text = path.and_then(|path| {
-                            let value = read(&path, scope).ok()?;
-                            let typed = path.target(scope.schema).typed.clone()?;
-                            Some(typed.text(&[value], model::field::TextContext { locale: scope.locale, zone: scope.params.zone }))
-                        });
-                        (name, text.unwrap_or_default())
-                    })
-                    .collect();
+                let texts: Vec<(Vec<String>, String)> = template.names().into_iter().map(|name| (name.clone(), text_of(&name, scope))).collect();
                 Input::Text(template.render_texts(&texts).map_err(refused)?)
             }
         };
         let input = transform(&self.rule, input)?;
-        accept(field, &input, scope)
+        accept(field, &shaped(input, field), scope)
+    }
+
+    /// Whether the value is taken as it is.
+    fn is_copy(&self) -> bool {
+        let rule = &self.rule;
+        rule.split.is_none() && rule.map.is_none() && rule.scale.is_none() && rule.format.is_none() && rule.find.is_none()
     }
 }
 
-fn read(path: &Path, scope: &Scope<'_>) -> Result<Value, crate::eval::HostFault> {
-    let mut here = std::sync::Arc::new(scope.record.clone());
+/// Whether what one field holds may stand in the other as it is: stored files, which are not sent as they are kept.
+fn is_same_kind(from: &FieldDef, to: &FieldDef) -> bool {
+    matches!((&from.role, &to.role), (Role::Files { many: a }, Role::Files { many: b }) if a == b)
+}
+
+/// The cells of the field at the end of a path; none where a record on the way is gone or binned.
+fn read(path: &Path, scope: &Scope<'_>) -> Result<Vec<Value>, HostFault> {
+    let mut far: Option<Arc<Cells>> = None;
     for hop in &path.hops {
-        let id = scope.schema.entity(hop.from).field(hop.field).cells(&here).first().and_then(Value::as_uuid);
-        let Some(id) = id else { return Ok(Value::Null) };
+        let here = far.as_deref().unwrap_or(scope.record);
+        let id = scope.schema.entity(hop.from).field(hop.field).cells(here).first().and_then(Value::as_uuid);
+        let Some(id) = id else { return Ok(Vec::new()) };
+        let deleted = scope.schema.entity(hop.to).slot("deleted_at");
         match scope.lookup.get(hop.to, id)? {
-            Some(cells) => here = cells,
-            None => return Ok(Value::Null),
+            Some(cells) if deleted.and_then(|slot| cells.get(slot)).is_none_or(Value::is_null) => far = Some(cells),
+            Some(_) | None => return Ok(Vec::new()),
         }
     }
-    Ok(path.target(scope.schema).cells(&here).first().cloned().unwrap_or_default())
+    let cells = far.as_deref().unwrap_or(scope.record);
+    let field = path.target(scope.schema);
+    if field.on_read {
+        let moment = Moment { today: scope.params.today(), now: scope.params.now };
+        let column = column_of(scope.schema, scope.schema.entity(path.entity), field, moment);
+        return Ok(match column {
+            Some(Column::Clock(clock, moment)) => vec![clock.value(cells, moment)],
+            Some(Column::Slot(_)) | None => Vec::new(),
+        });
+    }
+    Ok(field.cells(cells).to_vec())
+}
+
+/// What people see of the field that a template names, of the record or over its references.
+fn text_of(name: &[String], scope: &Scope<'_>) -> String {
+    let own = if name.first().is_some_and(|first| first == "record") { name.get(1..).unwrap_or_default() } else { name };
+    let text = resolve_path(scope.schema, scope.entity, &own.join("."), &SystemView, "").ok().and_then(|path| {
+        let cells = read(&path, scope).ok()?;
+        let typed = path.target(scope.schema).typed.clone()?;
+        Some(typed.text(&cells, TextContext { locale: scope.locale, zone: scope.params.zone }))
+    });
+    text.unwrap_or_default()
+}
+
+/// An id as it is sent to a field that points at records: with its entity where the field may point at several.
+fn pointing(value: &Value, entity: Option<EntityId>, field: &FieldDef, scope: &Scope<'_>) -> Input {
+    match (entity, &field.role) {
+        (Some(entity), Role::AnyReference { .. }) if !value.is_null() => {
+            let name = Input::Text(scope.schema.entity(entity).name.to_string());
+            Input::Map([("entity".to_owned(), name), ("id".to_owned(), input_of(value))].into_iter().collect())
+        }
+        _ => input_of(value),
+    }
+}
+
+/// What a field holds, as it would be sent.
+fn sent(field: &FieldDef, cells: &[Value]) -> Input {
+    let Some(typed) = field.typed.as_ref().filter(|_| cells.first().is_some_and(|value| !value.is_null())) else { return Input::Null };
+    let mut bytes = Vec::new();
+    typed.write_json(cells, Numbers::Numbers, &mut bytes);
+    Input::parse(&bytes).unwrap_or(Input::Null)
+}
+
+/// A number rounded to the digits of its field, or written as text where the field holds text.
+fn shaped(input: Input, field: &FieldDef) -> Input {
+    let storage = field.typed.as_ref().and_then(|typed| typed.columns().first().map(|column| column.storage));
+    match (storage, &input) {
+        (Some(storage @ (Storage::Int | Storage::Decimal(_))), Input::Number(digits)) => {
+            let fitted = decimal(digits).and_then(|number| fit(Value::Decimal(number), storage).ok());
+            fitted.as_ref().map_or(input, input_of)
+        }
+        (Some(Storage::Text), Input::Number(digits)) => Input::Text(digits.clone()),
+        (Some(Storage::Text), Input::Bool(truth)) => Input::Text(truth.to_string()),
+        _ => input,
+    }
 }
 
 fn accept(field: &FieldDef, input: &Input, scope: &Scope<'_>) -> Result<Vec<Value>, Reject> {
@@ -206,7 +264,8 @@ mod tests {
 
     #[test]
     fn values_are_split_mapped_and_scaled_in_order() {
-        let rule: ValueRule = serde_json::from_value(serde_json::json!({"from": "x", "split": ",", "map": {"a": "one"}, "else": {"from": "x"}})).expect("a rule");
+        let rule: ValueRule =
+            serde_json::from_value(serde_json::json!({"from": "x", "split": ",", "map": {"a": "one"}, "else": {"from": "x"}})).expect("a rule");
         let made = transform(&rule, Input::Text("a, b".to_owned())).expect("made");
         assert_eq!(made, Input::List(vec![Input::Text("one".to_owned()), Input::Text("b".to_owned())]));
         let rule: ValueRule = serde_json::from_value(serde_json::json!({"from": "x", "scale": 100})).expect("a rule");

@@ -154,3 +154,12 @@ fn the_filter_of_a_rollup_follows_far_records() {
     assert_eq!(far.entity, entity(&schema, "b"));
     assert!(far.rollup.and_then(|index| graph.rollup(index)).is_some_and(|rollup| rollup.parent == entity(&schema, "a")));
 }
+
+#[test]
+fn the_filter_of_a_rollup_asks_nothing_of_related_records() {
+    let found = faults(json!({
+        "a": fields(json!({"n": {"kind": "rollup", "of": "rows", "fn": "count", "filter": {"some": "parts"}}})),
+        "b": fields(json!({"a": {"kind": "reference", "to": "a", "inverse": "rows"}})),
+        "c": fields(json!({"b": {"kind": "reference", "to": "b", "inverse": "parts"}}))}));
+    assert_eq!(found.len(), 1, "{found:?}");
+}

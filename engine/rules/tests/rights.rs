@@ -50,6 +50,7 @@ fn office() -> Memory {
         (4, json!({"owner": id(5), "department": id(90)})),
         (5, json!({})),
         (6, json!({"owner": id(9), "department": id(90), "name": "North"})),
+        (7, json!({"owner": id(7), "department": id(90)})),
     ] {
         let mut values = values;
         values["id"] = json!(id(number));
@@ -62,14 +63,16 @@ fn office() -> Memory {
 fn words_stand_for_their_records() {
     let mut memory = office();
     assert_eq!(seen(json!("none"), &memory), [0; 0]);
-    assert_eq!(seen(json!("all"), &memory), [1, 2, 3, 4, 5, 6]);
-    assert_eq!(seen(json!("own"), &memory), [1]);
-    assert_eq!(seen(json!("reports"), &memory), [1, 2, 6]);
+    assert_eq!(seen(json!("all"), &memory), [1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(seen(json!("own"), &memory), [1, 7]);
+    assert_eq!(seen(json!("reports"), &memory), [1, 2, 6, 7]);
     assert_eq!(seen(json!("department"), &memory), [1, 2]);
     assert_eq!(seen(json!("department_and_below"), &memory), [1, 2, 3]);
     assert_eq!(seen(json!({"filter": {"field": "name", "op": "=", "value": "$me.region"}}), &memory), [6]);
     memory.members.insert((entity(&SCHEMA, "deal"), id(4), id(7), false));
-    assert_eq!(seen(json!("own"), &memory), [1, 4], "a member reads");
+    assert_eq!(seen(json!("own"), &memory), [1, 4, 7], "a member reads");
+    assert_eq!(seen(json!("reports"), &memory), [1, 2, 6, 7], "by owner alone");
+    assert_eq!(seen(json!("department"), &memory), [1, 2], "by department alone");
 }
 
 #[test]

@@ -67,6 +67,40 @@ fn values_walk_references() {
 }
 
 #[test]
+fn a_value_fits_its_field_however_it_is_made() {
+    let none = Memory::of(&SCHEMA);
+    assert_eq!(first(&json!({"from": "amount", "scale": 100}), "cost", &json!({"amount": "0.15"})).as_decimal(), Some("15".parse().expect("digits")));
+    assert_eq!(first(&json!({"expr": "name", "map": {"a": "web"}}), "source", &json!({"name": "a"})), Value::text("web"));
+    assert_eq!(first(&json!({"from": "age"}), "count", &json!({"start": "2026-03-08"})), Value::Int(10), "as of now");
+    assert_eq!(first(&json!({"from": "count"}), "name", &json!({"count": 3})), Value::text("3"));
+    for rule in [json!({"from": "name"}), json!({"expr": "name"}), json!({"text": "{{ name }}"})] {
+        assert!(made(&rule, "source", &json!({"name": "letter"}), &none).is_err(), "{rule}: no such option");
+        assert!(made(&rule, "short", &json!({"name": "far too long"}), &none).is_err(), "{rule}: too long");
+    }
+}
+
+#[test]
+fn a_binned_record_is_copied_from_as_if_it_were_not_there() {
+    let mut memory = Memory::of(&SCHEMA);
+    memory.put("account", &json!({"id": id(1), "name": "Gone", "deleted_at": "2026-01-01T00:00:00Z"}));
+    let values = json!({"account": id(1)});
+    assert_eq!(made(&json!({"from": "account.name"}), "name", &values, &memory).expect("made"), []);
+    assert_eq!(made(&json!({"text": "a{{ account.name }}"}), "name", &values, &memory).expect("made")[0], Value::text("a"));
+}
+
+#[test]
+fn a_record_is_pointed_at_with_its_entity() {
+    let (deal_id, note) = (entity(&SCHEMA, "deal"), entity(&SCHEMA, "note"));
+    let about = SCHEMA.entity(note).find("about").expect("a field");
+    let (cells, params) = (deal(&json!({"id": id(10), "account": id(1)})), nobody());
+    for (rule, entity, number) in [(json!({"expr": "record"}), "sales.deal", 10), (json!({"from": "account"}), "sales.account", 1)] {
+        let value = CompiledValue::compile(Place::of(&SCHEMA, deal_id, Use::Value), &spec(&rule)).expect("compiles");
+        let made = value.make(&scope(&SCHEMA, deal_id, &cells, &params, &NoLookup, &[]), about).expect("made");
+        assert_eq!(made, [Value::Uuid(id(number)), Value::text(entity)], "{rule}");
+    }
+}
+
+#[test]
 fn tables_correct_what_files_say() {
     let rule = |json: Json| match spec(&json) {
         ValueSpec::Rule(rule) => *rule,
@@ -134,6 +168,10 @@ fn templates_are_text_and_names() {
     for source in ["{{ name | upper }}", "{% if a %}{{ a }}{% endif %}", "{{ a[0] }}", "{# no #}{{ a }}", "{{ a + b }}", "{{ 'x' }}"] {
         assert_eq!(TextTemplate::compile(source, Escape::None).expect("compiles").simple(), None, "{source}");
     }
+    assert_eq!(TextTemplate::compile("{{ none }}{{ true }}", Escape::None).expect("compiles").simple(), None, "words of the language");
+    let ended = TextTemplate::compile("{{ a }}\n", Escape::None).expect("compiles");
+    assert_eq!(ended.simple().map(<[Piece]>::len), Some(1), "the renderer drops the last line end");
+    assert_eq!(ended.render(&json!({"a": "x"})).as_deref(), Ok("x"));
 }
 
 #[test]

@@ -72,6 +72,10 @@ pub struct Written {
     pub version: i64,
     /// What happened.
     pub outcome: Outcome,
+    /// The record as the caller sees it, where that was asked.
+    pub json: Option<Vec<u8>>,
+    /// Whether the record left the caller's sight: it is answered without.
+    pub left_sight: bool,
 }
 
 /// What happened to a record; closed.
@@ -87,4 +91,18 @@ pub enum Outcome {
     Deleted,
     /// It is back.
     Restored,
+}
+
+impl Outcome {
+    /// The word in answers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Updated => "updated",
+            Self::Unchanged => "unchanged",
+            Self::Deleted => "deleted",
+            Self::Restored => "restored",
+        }
+    }
 }

@@ -126,8 +126,12 @@ fn join(nodes: &[Node], scope: &Scope<'_>, spot: Spot) -> Result<Item, EvalFault
 }
 
 fn setting(scope: &Scope<'_>, name: &str, storage: Storage) -> Value {
-    let value = scope.params.settings.get(name).map(from_json).unwrap_or_default();
-    match (storage, value) {
+    scope.params.settings.get(name).map(|json| stored_json(json, storage)).unwrap_or_default()
+}
+
+/// The value that JSON stands for where it is known what a column of it would be.
+pub(crate) fn stored_json(json: &serde_json::Value, storage: Storage) -> Value {
+    match (storage, from_json(json)) {
         // Long decimals are kept as strings in JSON.
         (Storage::Int | Storage::Decimal(_), Value::Text(digits)) => decimal(&digits).map(Value::Decimal).unwrap_or_default(),
         (Storage::Date, Value::Text(day)) => day.parse().map(Value::Date).unwrap_or_default(),

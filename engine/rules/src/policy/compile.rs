@@ -94,9 +94,10 @@ impl<'a> Compiling<'a> {
         Grant { read, update, delete, create, export: rights.iter().any(|rights| rights.export), fields, visible }
     }
 
-    fn create(&self, def: &EntityDef, rights: &[&EntityRights]) -> Create {
+    fn create(&mut self, def: &EntityDef, rights: &[&EntityRights]) -> Create {
         if let (true, Some(line)) = (rights.is_empty(), def.line_of) {
-            return Create::Through { field: line.by, needs: Needs::Update };
+            let parents = self.rows(self.schema.entity(line.parent), Action::Update);
+            return if *parents == Predicate::False { Create::No } else { Create::Through { field: line.by, needs: Needs::Update } };
         }
         let mut through = Create::No;
         for rights in rights {
@@ -197,31 +198,21 @@ fn better(a: Access, b: Access) -> Access {
     }
 }
 
-/// Hides what is made from something that is not plainly read, until nothing more is hidden.
+/// Hides what is made from something that is not plainly read, however many steps away: a derived field that is
+/// granted by its name does not grant what is built on it.
 fn hide_derived(schema: &Schema, sources: &Sources, compiling: &Compiling<'_>, grants: &mut [Grant]) {
-    let derived: Vec<(EntityId, FieldId)> = schema
+    let is_plain = |(entity, field): &(EntityId, FieldId)| {
+        grants.get(entity.0 as usize).is_some_and(|grant| grant.visible && grant.access(*field).is_plain())
+    };
+    let hidden: Vec<(EntityId, FieldId)> = schema
         .entities
         .iter()
-        .flat_map(|def| def.fields.iter().filter(|field| field.computed()).map(|field| (def.id, field.id)))
-        .filter(|(entity, field)| !compiling.named(schema.entity(*entity), schema.entity(*entity).field(*field)))
+        .flat_map(|def| def.fields.iter().filter(|field| field.computed() && !compiling.named(def, field)).map(|field| (def.id, field.id)))
+        .filter(|(entity, field)| !sources.all_of(*entity, *field).iter().all(is_plain))
         .collect();
-    loop {
-        let mut changed = false;
-        for (entity, field) in &derived {
-            let is_hidden = sources.of(*entity, *field).iter().any(|(from, source)| {
-                let grant = grants.get(from.0 as usize);
-                !grant.is_some_and(|grant| grant.visible && grant.access(*source).is_plain())
-            });
-            if let Some(there) = grants.get_mut(entity.0 as usize).and_then(|grant| grant.fields.get_mut(field.0 as usize))
-                && is_hidden
-                && there.access.is_visible()
-            {
-                there.access = Access::Hidden;
-                changed = true;
-            }
-        }
-        if !changed {
-            return;
+    for (entity, field) in hidden {
+        if let Some(there) = grants.get_mut(entity.0 as usize).and_then(|grant| grant.fields.get_mut(field.0 as usize)) {
+            there.access = Access::Hidden;
         }
     }
 }

@@ -94,7 +94,11 @@ impl Access {
     /// Whether its plain value is read on every record.
     #[must_use]
     pub fn is_plain(&self) -> bool {
-        matches!(self, Self::Read | Self::Write)
+        match self {
+            Self::Read | Self::Write => true,
+            Self::Scoped { read, otherwise, .. } => **read == Predicate::True || *otherwise >= FieldAccess::Read,
+            Self::Hidden | Self::Masked => false,
+        }
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) fn predicate(
     on_target: OnTarget<'_>,
 ) -> Predicate {
     match scope {
-        Scope::Word(word) => word_predicate(def, *word, action, params),
+        Scope::Word(word) => word_predicate(schema, def, *word, action, params),
         Scope::Filter(FilterScope { filter }) => match TypedFilter::compile(schema, def.id, filter, &SystemView, "") {
             Ok(typed) => typed.bind(schema, params),
             // A scope that does not compile grants nothing; publishing refuses it before.
@@ -60,7 +60,11 @@ pub(super) fn through_field(schema: &Schema, def: &EntityDef, field: FieldId, ac
     let field = def.field(field);
     match &field.role {
         FieldRole::Reference(_) => match field.targets.first() {
-            Some(target) => Predicate::Through(Through { field: field.id, to: *target, filter: on_target(*target, action) }),
+            Some(target) => match on_target(*target, action) {
+                // Who may do it to none of them does not learn that there are any.
+                filter if *filter == Predicate::False => Predicate::False,
+                filter => Predicate::Through(Through { field: field.id, to: *target, filter }),
+            },
             None => Predicate::False,
         },
         FieldRole::AnyReference { .. } => {
@@ -88,21 +92,16 @@ fn ids(ids: impl IntoIterator<Item = Uuid>) -> Test {
     Test::In(ids.into_iter().map(Value::Uuid).collect())
 }
 
-fn word_predicate(def: &EntityDef, word: ScopeWord, action: Action, params: &Params<'_>) -> Predicate {
+fn word_predicate(schema: &Schema, def: &EntityDef, word: ScopeWord, action: Action, params: &Params<'_>) -> Predicate {
     let Some(me) = params.me else { return if word == ScopeWord::All { Predicate::True } else { Predicate::False } };
     match word {
         ScopeWord::None => Predicate::False,
         ScopeWord::All => Predicate::True,
         ScopeWord::Own => own(def, me, action),
-        ScopeWord::Reports => {
-            let people = std::iter::once(me).chain(params.reports.iter().copied());
-            Predicate::any(vec![own(def, me, action), owned_by(def, ids(people))])
-        }
-        ScopeWord::Department => Predicate::any(vec![own(def, me, action), in_department(def, params.departments_below.first().copied())]),
-        ScopeWord::DepartmentAndBelow => {
-            let below = if params.departments_below.is_empty() { Predicate::False } else { departments(def, ids(params.departments_below.iter().copied())) };
-            Predicate::any(vec![own(def, me, action), below])
-        }
+        ScopeWord::Reports => owned_by(def, ids(std::iter::once(me).chain(params.reports.iter().copied()))),
+        ScopeWord::Department => in_department(def, department_of(schema, params)),
+        ScopeWord::DepartmentAndBelow if params.departments_below.is_empty() => Predicate::False,
+        ScopeWord::DepartmentAndBelow => departments(def, ids(params.departments_below.iter().copied())),
     }
 }
 
@@ -123,6 +122,12 @@ fn own(def: &EntityDef, me: Uuid, action: Action) -> Predicate {
 
 fn departments(def: &EntityDef, test: Test) -> Predicate {
     if def.name.as_str() == "core.department" { own_leaf(def, "id", test) } else { own_leaf(def, "department", test) }
+}
+
+/// The department that the person's own record names.
+fn department_of(schema: &Schema, params: &Params<'_>) -> Option<Uuid> {
+    let slot = schema.find("core.user").and_then(|user| user.slot("department"))?;
+    params.me_cells?.get(slot)?.as_uuid()
 }
 
 fn in_department(def: &EntityDef, department: Option<Uuid>) -> Predicate {

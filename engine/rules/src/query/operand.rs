@@ -54,7 +54,8 @@ pub(super) enum Item {
     Now,
     /// A slot of the record at hand.
     Record(usize),
-    Setting(String),
+    /// A setting, and what a column of it would be.
+    Setting(String, Storage),
 }
 
 impl Item {
@@ -77,7 +78,7 @@ impl Item {
             Self::Today => vec![Value::Date(params.today())],
             Self::Now => vec![Value::Timestamp(params.now)],
             Self::Record(slot) => one(params.record.and_then(|(_, cells)| cells.get(*slot)).cloned()),
-            Self::Setting(name) => one(params.settings.get(name).map(crate::expr::from_json)),
+            Self::Setting(name, storage) => one(params.settings.get(name).map(|json| crate::expr::stored_json(json, *storage))),
         }
     }
 
@@ -138,8 +139,11 @@ fn placeholder(cx: &Reading<'_>, field: &FieldDef, name: &str, at: &str) -> Resu
             fits(kind, source).then_some(Item::Record(slot)).ok_or_else(wrong)?
         }
         Some(("settings", rest)) => {
-            let known = cx.schema.apps.values().any(|app| app.app.settings.contains_key(rest));
-            known.then(|| Item::Setting(rest.to_owned())).ok_or_else(unknown)?
+            // The setting of the field's own app where it has one of that name.
+            let own = cx.schema.apps.get(&field.app);
+            let setting = own.into_iter().chain(cx.schema.apps.values()).find_map(|app| app.app.settings.get(rest)).ok_or_else(unknown)?;
+            let storage = model::schema::storage_of(setting).ok_or_else(wrong)?;
+            fits(kind, Some(storage)).then(|| Item::Setting(rest.to_owned(), storage)).ok_or_else(wrong)?
         }
         Some(_) => return Err(unknown()),
     };
@@ -148,7 +152,7 @@ fn placeholder(cx: &Reading<'_>, field: &FieldDef, name: &str, at: &str) -> Resu
     let fits = match item {
         Item::Today | Item::Now => is_date,
         Item::Me | Item::MyDepartment | Item::MyDepartmentAndBelow | Item::MyReports => is_id,
-        Item::Fixed(_) | Item::MeField(_) | Item::Record(_) | Item::Setting(_) => true,
+        Item::Fixed(_) | Item::MeField(_) | Item::Record(_) | Item::Setting(..) => true,
     };
     if fits { Ok(item) } else { Err(wrong()) }
 }

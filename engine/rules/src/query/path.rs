@@ -143,6 +143,10 @@ fn step<'s>(schema: &'s Schema, here: &EntityDef, field: &FieldDef, view: &dyn V
     let (Role::Reference(_), [target]) = (&field.role, field.targets.as_slice()) else {
         return Err(None);
     };
+    // Walking a masked reference would tell what it points at.
+    if !view.comparable(here, field) {
+        return Err(None);
+    }
     if hops.len() == MAX_HOPS {
         return Err(Some(Message::new("path_too_long")));
     }
@@ -173,13 +177,14 @@ pub fn resolve_relation(schema: &Schema, entity: EntityId, text: &str, view: &dy
             let by = many.field(inverse.by);
             // The relation exists for whoever may see the far entity and the reference that makes it.
             let lines_hidden = here.find(part).is_some() && view.field(here, part).is_none();
-            if view.entity(many) && view.field(many, by.name.as_str()).is_some() && !lines_hidden {
+            if view.entity(many) && view.field(many, by.name.as_str()).is_some() && view.comparable(many, by) && !lines_hidden {
                 return Ok(Relation { hops, entity: here.id, to: RelationTo::Inverse(inverse.clone()) });
             }
         }
         if let Some(field) = view.field(here, part)
             && let (Role::References(_), [target]) = (&field.role, field.targets.as_slice())
             && view.entity(schema.entity(*target))
+            && view.comparable(here, field)
         {
             return Ok(Relation { hops, entity: here.id, to: RelationTo::References(field.id, *target) });
         }

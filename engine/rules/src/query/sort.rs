@@ -68,6 +68,8 @@ pub fn parse_sort(schema: &Schema, entity: EntityId, text: &str, view: &dyn View
             Err(fault) => faults.push(fault),
         }
     }
-    keys.truncate(MOST);
+    if keys.len() > MOST {
+        faults.push(Violation::at(at, Code::Malformed, Message::new("too_many").with("max", MOST)));
+    }
     if faults.is_empty() { Ok(keys) } else { Err(faults) }
 }

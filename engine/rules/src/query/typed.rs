@@ -6,14 +6,14 @@
 use std::sync::Arc;
 
 use chrono::{Days, NaiveDate};
-use model::field::{ColumnUse, Comparable, Role};
 use model::fault::escape_pointer;
+use model::field::{ColumnUse, Comparable, Role};
 use model::{Code, EntityId, FieldDef, Filter, Message, Op, Schema, Slot, Storage, Value, Violation};
 use rust_decimal::{Decimal, RoundingStrategy};
 
 use super::dates::{Within, day_start};
-use super::operand::{self, Item, not_usable};
 pub use super::operand::Params;
+use super::operand::{self, Item, not_usable};
 use super::path::{Path, Relation, RelationTo, View, resolve_path, resolve_relation};
 use super::predicate::{Column, Compare, Leaf, Moment, Predicate, Related, RelatedVia, Test};
 use crate::expr::{ClockExpr, Expression, Place, Use};
@@ -25,6 +25,7 @@ pub struct TypedFilter {
     reads: Arc<[Path]>,
     uses_clock: bool,
     uses_person: bool,
+    uses_relations: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -84,7 +85,7 @@ impl TypedFilter {
     /// Every record.
     #[must_use]
     pub fn everything() -> Self {
-        Self { root: Node::All(Vec::new()), reads: Arc::new([]), uses_clock: false, uses_person: false }
+        Self { root: Node::All(Vec::new()), reads: Arc::new([]), uses_clock: false, uses_person: false, uses_relations: false }
     }
 
     /// Resolves `filter` over `entity` as `view` shows it; pointers are from `at` on.
@@ -107,12 +108,23 @@ impl TypedFilter {
         at: &str,
         record: Option<EntityId>,
     ) -> Result<Self, Vec<Violation>> {
-        let mut compiling = Compiling { cx: Reading { schema, view, record }, faults: Vec::new(), reads: Vec::new(), uses_clock: false, uses_person: false };
+        let mut compiling = Compiling {
+            cx: Reading { schema, view, record },
+            faults: Vec::new(),
+            reads: Vec::new(),
+            uses_clock: false,
+            uses_person: false,
+            uses_relations: false,
+        };
         let root = compiling.node(entity, filter, at);
         match root {
-            Some(root) if compiling.faults.is_empty() => {
-                Ok(Self { root, reads: compiling.reads.into(), uses_clock: compiling.uses_clock, uses_person: compiling.uses_person })
-            }
+            Some(root) if compiling.faults.is_empty() => Ok(Self {
+                root,
+                reads: compiling.reads.into(),
+                uses_clock: compiling.uses_clock,
+                uses_person: compiling.uses_person,
+                uses_relations: compiling.uses_relations,
+            }),
             _ => Err(compiling.faults),
         }
     }
@@ -120,7 +132,7 @@ impl TypedFilter {
     /// The filter for this person, record and moment.
     #[must_use]
     pub fn bind(&self, schema: &Schema, params: &Params<'_>) -> Predicate {
-        Binding { schema, params }.node(&self.root, false)
+        Binding { schema, params }.node(&self.root, false, false)
     }
 
     /// The fields that it looks at, over references too; those of related records are not among them.
@@ -140,6 +152,12 @@ impl TypedFilter {
     pub fn uses_person(&self) -> bool {
         self.uses_person
     }
+
+    /// Whether it asks about related records: `some`, `none`, `every`.
+    #[must_use]
+    pub fn uses_relations(&self) -> bool {
+        self.uses_relations
+    }
 }
 
 struct Compiling<'a> {
@@ -148,6 +166,7 @@ struct Compiling<'a> {
     reads: Vec<Path>,
     uses_clock: bool,
     uses_person: bool,
+    uses_relations: bool,
 }
 
 impl Compiling<'_> {
@@ -170,7 +189,8 @@ impl Compiling<'_> {
     }
 
     fn list(&mut self, entity: EntityId, filters: &[Filter], at: &str) -> Option<Vec<Node>> {
-        let nodes: Vec<Option<Node>> = filters.iter().enumerate().map(|(index, filter)| self.node(entity, filter, &format!("{at}/{index}"))).collect();
+        let nodes: Vec<Option<Node>> =
+            filters.iter().enumerate().map(|(index, filter)| self.node(entity, filter, &format!("{at}/{index}"))).collect();
         nodes.into_iter().collect()
     }
 
@@ -186,6 +206,7 @@ impl Compiling<'_> {
             RelationTo::Inverse(inverse) => inverse.entity,
             RelationTo::References(_, entity) => *entity,
         };
+        self.uses_relations = true;
         let outer = std::mem::take(&mut self.reads);
         let filter = match filter {
             Some(filter) => self.node(far, filter, &format!("{at}/where")),
@@ -206,7 +227,8 @@ impl Compiling<'_> {
         }
         let Some(typed) = field.typed.clone() else { return Err(one(not_usable(&format!("{at}/op"), op))) };
         let sealed = field.doc.common.encrypted || matches!(field.role, Role::Secret);
-        if !(typed.operators().contains(&op) || op == Op::Under && field.name.as_str() == "id") || (sealed && !matches!(op, Op::IsEmpty | Op::IsSet)) {
+        if !(typed.operators().contains(&op) || op == Op::Under && field.name.as_str() == "id") || (sealed && !matches!(op, Op::IsEmpty | Op::IsSet))
+        {
             return Err(one(not_usable(&format!("{at}/op"), op)));
         }
         let (source, storage) = self.source(path.entity, field, typed.comparable()).ok_or_else(|| one(not_usable(&format!("{at}/op"), op)))?;
@@ -255,7 +277,9 @@ impl Compiling<'_> {
             return self.under(field, value, at).map_err(one);
         }
         let items = match (op, value) {
-            (Op::In | Op::NotIn, serde_json::Value::Array(items)) => items.iter().enumerate().map(|(index, item)| (format!("{at}/{index}"), item)).collect(),
+            (Op::In | Op::NotIn, serde_json::Value::Array(items)) => {
+                items.iter().enumerate().map(|(index, item)| (format!("{at}/{index}"), item)).collect()
+            }
             (Op::Between, serde_json::Value::Array(items)) if items.len() == 2 => {
                 items.iter().enumerate().map(|(index, item)| (format!("{at}/{index}"), item)).collect()
             }
@@ -307,7 +331,14 @@ impl Compiling<'_> {
     fn under(&mut self, field: &FieldDef, value: &serde_json::Value, at: &str) -> Result<Right, Violation> {
         let target = match field.targets.first() {
             Some(target) => *target,
-            None => self.cx.schema.entities.iter().find(|def| def.fields.iter().any(|there| std::ptr::eq(there, field))).map(|def| def.id).ok_or_else(|| not_usable(at, Op::Under))?,
+            None => self
+                .cx
+                .schema
+                .entities
+                .iter()
+                .find(|def| def.fields.iter().any(|there| std::ptr::eq(there, field)))
+                .map(|def| def.id)
+                .ok_or_else(|| not_usable(at, Op::Under))?,
         };
         let tree = self.cx.schema.entity(target).tree.ok_or_else(|| not_usable(at, Op::Under))?;
         let item = operand::read(&self.cx, field, Op::Under, value, &escape_at(at))?;
@@ -326,26 +357,30 @@ struct Binding<'a> {
 }
 
 impl Binding<'_> {
-    fn node(&self, node: &Node, negated: bool) -> Predicate {
+    /// `absent` is what a leaf without a value becomes: false for the record that is asked about, and so true for the
+    /// related records of which none may fit.
+    fn node(&self, node: &Node, negated: bool, absent: bool) -> Predicate {
+        let parts = |nodes: &[Node]| nodes.iter().map(|node| self.node(node, negated, absent)).collect();
         match node {
-            Node::All(nodes) if negated => Predicate::any(nodes.iter().map(|node| self.node(node, true)).collect()),
-            Node::All(nodes) => Predicate::all(nodes.iter().map(|node| self.node(node, false)).collect()),
-            Node::Any(nodes) if negated => Predicate::all(nodes.iter().map(|node| self.node(node, true)).collect()),
-            Node::Any(nodes) => Predicate::any(nodes.iter().map(|node| self.node(node, false)).collect()),
-            Node::Not(node) => self.node(node, !negated),
-            Node::Leaf(leaf) => self.leaf(leaf, negated),
+            Node::All(nodes) if negated => Predicate::any(parts(nodes)),
+            Node::All(nodes) => Predicate::all(parts(nodes)),
+            Node::Any(nodes) if negated => Predicate::all(parts(nodes)),
+            Node::Any(nodes) => Predicate::any(parts(nodes)),
+            Node::Not(node) => self.node(node, !negated, absent),
+            Node::Leaf(leaf) => self.leaf(leaf, negated, absent),
             Node::Related(related) => {
                 let via = match &related.relation.to {
                     RelationTo::Inverse(inverse) => RelatedVia::Inverse(inverse.clone()),
                     RelationTo::References(field, entity) => RelatedVia::References(*field, *entity),
                 };
+                let negated = related.negated != negated;
                 Predicate::Related(Related {
                     hops: related.relation.hops.clone(),
                     entity: related.relation.entity,
                     via,
                     rows: Arc::clone(&related.rows),
-                    filter: Box::new(self.node(&related.filter, related.inner_negated)),
-                    negated: related.negated != negated,
+                    filter: Box::new(self.node(&related.filter, related.inner_negated, absent != negated)),
+                    negated,
                 })
             }
         }
@@ -358,10 +393,10 @@ impl Binding<'_> {
         }
     }
 
-    fn leaf(&self, leaf: &LeafNode, negated: bool) -> Predicate {
+    fn leaf(&self, leaf: &LeafNode, negated: bool, absent: bool) -> Predicate {
         let is_negative = matches!(leaf.op, Op::Ne | Op::NotIn | Op::NotContains | Op::IsSet);
-        let Some(tests) = self.tests(leaf) else { return Predicate::False };
         let negated = negated != is_negative;
+        let Some(tests) = self.tests(leaf, negated) else { return if absent { Predicate::True } else { Predicate::False } };
         let make = |test: Option<Test>| match test {
             Some(test) => Predicate::Leaf(Leaf { path: leaf.path.clone(), column: self.column(&leaf.source), test, negated }),
             // A comparison that no value of the column can pass.
@@ -376,8 +411,8 @@ impl Binding<'_> {
         }
     }
 
-    /// The tests of a leaf; none where a placeholder has no value.
-    fn tests(&self, leaf: &LeafNode) -> Option<Tests> {
+    /// The tests of a leaf, which is to be `negated`; none where a placeholder has no value.
+    fn tests(&self, leaf: &LeafNode, negated: bool) -> Option<Tests> {
         let one = |test: Test| Some(Tests::Any(vec![Some(test)]));
         match &leaf.right {
             Right::Nothing => one(Test::Empty),
@@ -399,18 +434,19 @@ impl Binding<'_> {
                 }
                 Some(Tests::Any(tops.into_iter().map(|top| Some(Test::Under { entity: *entity, parent: *parent, top })).collect()))
             }
-            Right::Items(items) => self.items(leaf, items),
+            Right::Items(items) => self.items(leaf, items, negated),
         }
     }
 
-    fn items(&self, leaf: &LeafNode, items: &[Item]) -> Option<Tests> {
+    fn items(&self, leaf: &LeafNode, items: &[Item], negated: bool) -> Option<Tests> {
         let values: Vec<Vec<Value>> = items.iter().map(|item| item.values(self.schema, self.params)).collect();
         let missing = values.iter().any(Vec::is_empty);
-        let values: Vec<Value> = values.into_iter().flatten().map(|value| comparable(leaf, value)).collect();
+        let values: Vec<Value> = values.into_iter().flatten().map(|value| self.comparable(leaf, value)).collect();
         match leaf.op {
             Op::In | Op::NotIn => {
-                // A list of its own may be empty; a placeholder that stands for nothing makes the leaf false.
-                if missing && items.iter().all(|item| !matches!(item, Item::Fixed(_))) {
+                // A list of its own may be empty. A placeholder that stands for nothing is no item of the list; where
+                // that would widen the list's opposite, or nothing else is there, the leaf has no value.
+                if missing && (negated || values.is_empty()) {
                     return None;
                 }
                 if leaf.storage == Storage::Timestamp && values.iter().any(|value| matches!(value, Value::Date(_))) {
@@ -463,13 +499,24 @@ impl Binding<'_> {
                 _ => Some(Test::GreaterEqual(moment(*day))),
             };
         }
-        let (low, is_exact) = floor(leaf.storage, &value)?;
-        Some(match (op, is_exact) {
-            (Op::Lt, true) => Test::Less(low),
-            (Op::Lt | Op::Le, _) => Test::LessEqual(low),
-            (Op::Ge, true) => Test::GreaterEqual(low),
-            (_, _) => Test::Greater(low),
+        Some(match (op, floor(leaf.storage, &value)?) {
+            (Op::Lt, Floor::Same(value)) => Test::Less(value),
+            (Op::Le, Floor::Same(value)) | (Op::Lt | Op::Le, Floor::Below(value)) => Test::LessEqual(value),
+            (Op::Ge, Floor::Same(value)) => Test::GreaterEqual(value),
+            (_, Floor::Same(value) | Floor::Below(value)) => Test::Greater(value),
+            (Op::Lt | Op::Le, Floor::Nothing(_)) => return None,
+            (_, Floor::Nothing(least)) => Test::GreaterEqual(least),
         })
+    }
+
+    /// A value in the form that its column is compared in.
+    fn comparable(&self, leaf: &LeafNode, value: Value) -> Value {
+        match (leaf.comparable, leaf.storage, &value) {
+            (Comparable::Folded, _, Value::Text(text)) => Value::Text(model::text::fold(text).into()),
+            (_, Storage::Int | Storage::Decimal(_), Value::Text(digits)) => crate::expr::decimal(digits).map(Value::Decimal).unwrap_or(value),
+            (_, Storage::Date, Value::Timestamp(moment)) => Value::Date(moment.with_timezone(&self.params.zone).date_naive()),
+            _ => value,
+        }
     }
 
     fn within(&self, leaf: &LeafNode, within: Within) -> Test {
@@ -498,45 +545,45 @@ fn next(day: NaiveDate) -> Option<NaiveDate> {
     day.checked_add_days(Days::new(1))
 }
 
-/// A value in the form that its column is compared in.
-fn comparable(leaf: &LeafNode, value: Value) -> Value {
-    match (leaf.comparable, leaf.storage, &value) {
-        (Comparable::Folded, _, Value::Text(text)) => Value::Text(model::text::fold(text).into()),
-        (_, Storage::Int | Storage::Decimal(_), Value::Text(digits)) => crate::expr::decimal(digits).map(Value::Decimal).unwrap_or(value),
-        _ => value,
-    }
-}
-
 /// A number as the column holds it; none where the column cannot hold it.
 fn exact(storage: Storage, value: Value) -> Option<Value> {
-    match floor(storage, &value) {
-        Some((value, true)) => Some(value),
-        Some((_, false)) | None => None,
+    match floor(storage, &value)? {
+        Floor::Same(value) => Some(value),
+        Floor::Below(_) | Floor::Nothing(_) => None,
     }
 }
 
-/// The largest value of the column that is not above `value`, and whether it is the same.
-fn floor(storage: Storage, value: &Value) -> Option<(Value, bool)> {
-    let scale = match storage {
-        Storage::Int => 0,
-        Storage::Decimal(scale) => u32::from(scale),
-        _ => return Some((value.clone(), true)),
+/// What of a column is not above a number.
+enum Floor {
+    /// The number itself.
+    Same(Value),
+    /// This is the largest, and the number is above it.
+    Below(Value),
+    /// Nothing: this, the least value of the column, is above the number.
+    Nothing(Value),
+}
+
+fn floor(storage: Storage, value: &Value) -> Option<Floor> {
+    let (scale, least, most) = match storage {
+        Storage::Int => (0, Decimal::from(i64::MIN), Decimal::from(i64::MAX)),
+        Storage::Decimal(scale) => {
+            let most = Decimal::try_from_i128_with_scale(10_i128.pow(model::field::number::MAX_DIGITS) - 1, u32::from(scale)).ok()?;
+            (u32::from(scale), -most, most)
+        }
+        _ => return Some(Floor::Same(value.clone())),
     };
     let number = value.as_decimal()?;
-    let mut low = number.round_dp_with_strategy(scale, RoundingStrategy::ToNegativeInfinity);
-    let is_exact = low == number;
+    if number < least {
+        return Some(Floor::Nothing(number_of(storage, least)?));
+    }
+    let mut low = number.min(most).round_dp_with_strategy(scale, RoundingStrategy::ToNegativeInfinity);
     low.rescale(scale);
-    let limit = Decimal::from(10_i64.pow(18));
-    let clamped = low.clamp(-limit, limit);
-    let fitted = if storage == Storage::Int {
-        use rust_decimal::prelude::ToPrimitive;
-        Value::Int(clamped.to_i64()?)
-    } else {
-        let mut clamped = clamped;
-        clamped.rescale(scale);
-        // A number beyond 18 digits is beyond every value of the column.
-        let most = Decimal::from_i128_with_scale(10_i128.pow(18) - 1, scale);
-        Value::Decimal(clamped.clamp(-most, most))
-    };
-    Some((fitted, is_exact && clamped == low))
+    let is_same = low == number;
+    let low = number_of(storage, low)?;
+    Some(if is_same { Floor::Same(low) } else { Floor::Below(low) })
+}
+
+fn number_of(storage: Storage, number: Decimal) -> Option<Value> {
+    use rust_decimal::prelude::ToPrimitive;
+    if storage == Storage::Int { number.to_i64().map(Value::Int) } else { Some(Value::Decimal(number)) }
 }

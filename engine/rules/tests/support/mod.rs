@@ -66,6 +66,7 @@ pub fn sales() -> Json {
                 "source": {"kind": "choice", "options": {"web": {}, "fair": {}, "call": {}}},
                 "stage": {"kind": "stage", "pipelines": ["main"]},
                 "tags": {"kind": "tags"},
+                "short": {"kind": "text", "max_length": 3},
                 "account": {"kind": "reference", "to": "account", "inverse": "deals"},
                 "watchers": {"kind": "references", "to": "core.user"},
                 "items": {"kind": "lines", "of": "item", "by": "deal"},

@@ -1,0 +1,250 @@
+//! In charge of a write as the faces ask for it: one transaction, its answers, and telling others after the commit.
+//! Invariant: all or nothing where that is asked; else each submission stands alone.
+//! Invariant: one idempotency key has one effect, also when it is sent twice at once.
+
+use std::sync::Arc;
+
+use model::{EntityId, Violation};
+use serde_json::{Value as Json, json};
+use store::Tx;
+use store::system::Cond;
+use store::system::idempotency::IDEMPOTENCY;
+use uuid::Uuid;
+
+use crate::Engine;
+use crate::ctx::{Caller, Ctx};
+use crate::error::Error;
+use crate::records::history::Op;
+use crate::records::shape::Shape;
+use crate::records::slice::Writer;
+use crate::records::submission::{Outcome, Submission, Written};
+use crate::records::{read, write};
+
+/// What is asked to be written.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The entity.
+    pub entity: EntityId,
+    /// What is to be done, in order.
+    pub submissions: Vec<Submission>,
+    /// All or nothing.
+    pub atomic: bool,
+    /// The key under which the request may be sent again.
+    pub idempotency: Option<Idempotency>,
+    /// What is answered of each record.
+    pub answer: Option<Shape>,
+}
+
+impl Batch {
+    /// One submission.
+    #[must_use]
+    pub fn one(entity: EntityId, submission: Submission) -> Self {
+        Self { entity, submissions: vec![submission], atomic: true, idempotency: None, answer: None }
+    }
+}
+
+/// An idempotency key.
+#[derive(Clone, Debug)]
+pub struct Idempotency {
+    /// The key that was sent.
+    pub key: String,
+    /// What it was sent to.
+    pub route: String,
+    /// A hash of what was sent.
+    pub body_hash: [u8; 32],
+}
+
+/// That a record changed: names, never values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangeNote {
+    /// The entity's qualified name.
+    pub entity: String,
+    /// The record.
+    pub id: Uuid,
+    /// What happened.
+    pub op: Op,
+}
+
+type Results = Vec<Result<Written, Error>>;
+
+impl Engine {
+    /// Writes a batch; a result for each submission, in order.
+    ///
+    /// # Errors
+    /// Every fault of the one submission, or of all where they are all or nothing; that the store could not.
+    pub async fn write(&self, cx: &Ctx, batch: Batch) -> Result<Results, Error> {
+        const TRIES: usize = 4;
+        let name = cx.app.schema.entity(batch.entity).name.clone();
+        let mut cx = cx.clone();
+        let mut batch = batch;
+        for _ in 0..TRIES {
+            let (at, asked) = (cx.clone(), batch.clone());
+            let done = self.store().write(move |tx| transact(&at, tx, &asked)).await;
+            match done {
+                Ok((results, notes)) => {
+                    self.tell(notes);
+                    return Ok(results);
+                }
+                Err(Error::Superseded) => {
+                    cx = self.renewed(&cx).await?;
+                    batch.entity = cx.app.schema.find(name.as_str()).ok_or(Error::NotFound)?.id;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::Store(store::Fault::Busy))
+    }
+}
+
+/// The snapshot must be the current one: no writer works under a stale one.
+pub(crate) fn current_or_superseded(cx: &Ctx, tx: &Tx) -> Result<(), Error> {
+    tx.lock_revision(false)?;
+    if tx.revision()? == cx.app.revision { Ok(()) } else { Err(Error::Superseded) }
+}
+
+fn transact(cx: &Ctx, tx: &Tx, batch: &Batch) -> Result<(Results, Vec<ChangeNote>), Error> {
+    current_or_superseded(cx, tx)?;
+    if let Some(key) = &batch.idempotency
+        && let Some(answered) = known(cx, tx, key)?
+    {
+        return Ok((answered_again(cx, tx, batch, &answered)?, Vec::new()));
+    }
+    let (mut results, notes) = if batch.atomic || batch.submissions.len() < 2 { together(cx, tx, batch)? } else { each(cx, tx, batch)? };
+    if let Some(shape) = &batch.answer {
+        for written in results.iter_mut().flatten().filter(|written| !written.left_sight && written.outcome != Outcome::Deleted) {
+            written.json = read::one(cx, tx, batch.entity, written.id, shape)?.map(|answer| answer.json);
+            written.left_sight = written.json.is_none();
+        }
+    }
+    if let Some(key) = &batch.idempotency {
+        remember(cx, tx, key, &results)?;
+    }
+    Ok((results, notes))
+}
+
+/// All in one slice; a fault of one is a fault of all.
+fn together(cx: &Ctx, tx: &Tx, batch: &Batch) -> Result<(Results, Vec<ChangeNote>), Error> {
+    let (results, notes) = run(cx, tx, batch.entity, batch.submissions.clone())?;
+    if results.iter().all(Result::is_ok) {
+        return Ok((results, notes));
+    }
+    let alone = results.len() == 1;
+    let mut faults: Vec<Violation> = Vec::new();
+    for (index, result) in results.into_iter().enumerate() {
+        match result {
+            Ok(_) => {}
+            Err(Error::Invalid(more)) if alone => faults.extend(more),
+            Err(Error::Invalid(more)) => faults.extend(more.into_iter().map(|fault| fault.under(&format!("/operations/{index}/values")))),
+            Err(other) => return Err(other),
+        }
+    }
+    Err(Error::Invalid(faults))
+}
+
+/// Each for itself: first all in one slice, and one by one where something took the slice with it.
+fn each(cx: &Ctx, tx: &Tx, batch: &Batch) -> Result<(Results, Vec<ChangeNote>), Error> {
+    let whole = tx.savepoint(|tx| run(cx, tx, batch.entity, batch.submissions.clone()));
+    match whole {
+        Ok(done) => return Ok(done),
+        Err(Error::Store(fault)) if !matches!(fault, store::Fault::Unique(_)) => return Err(Error::Store(fault)),
+        Err(_) => {}
+    }
+    let (mut results, mut notes) = (Vec::new(), Vec::new());
+    for submission in &batch.submissions {
+        let done = tx.savepoint(|tx| {
+            let (mut results, notes) = run(cx, tx, batch.entity, vec![submission.clone()])?;
+            results.pop().unwrap_or(Err(Error::NotFound)).map(|written| (written, notes))
+        });
+        results.push(done.map(|(written, more)| {
+            notes.extend(more);
+            written
+        }));
+    }
+    Ok((results, notes))
+}
+
+fn run(cx: &Ctx, tx: &Tx, entity: EntityId, submissions: Vec<Submission>) -> Result<(Results, Vec<ChangeNote>), Error> {
+    let writer = Writer::new(cx, tx);
+    let results = write::write_slice(&writer, entity, submissions)?;
+    let mut log = writer.log.borrow_mut();
+    log.flush(tx)?;
+    let notes = log
+        .touched
+        .drain(..)
+        .map(|(entity, id, op)| ChangeNote { entity: cx.app.schema.entity(entity).name.to_string(), id, op })
+        .collect();
+    drop(log);
+    Ok((results, notes))
+}
+
+/// Writes within a transaction that is open already: imports and data that comes with apps.
+pub(crate) fn write_in(cx: &Ctx, tx: &Tx, entity: EntityId, submissions: Vec<Submission>) -> Result<(Results, Vec<ChangeNote>), Error> {
+    each(cx, tx, &Batch { entity, submissions, atomic: false, idempotency: None, answer: None })
+}
+
+fn caller_name(caller: &Caller) -> String {
+    caller.user().map_or_else(|| "system".to_owned(), |id| id.to_string())
+}
+
+fn known(cx: &Ctx, tx: &Tx, key: &Idempotency) -> Result<Option<Json>, Error> {
+    use model::Value;
+    tx.lock_key(&format!("idempotency:{}:{}", caller_name(&cx.caller), key.key))?;
+    let fit = [
+        Cond::Eq("caller", Value::text(&caller_name(&cx.caller))),
+        Cond::Eq("route", Value::text(&key.route)),
+        Cond::Eq("key", Value::text(&key.key)),
+    ];
+    let rows = tx.find(&IDEMPOTENCY, &fit, &[], 1)?;
+    let Some([_, _, _, body, answer, at]) = rows.first().and_then(|row| <&[Value; 6]>::try_from(row.as_slice()).ok()) else { return Ok(None) };
+    const LIFE: i64 = 24;
+    if at.as_timestamp().is_some_and(|at| cx.now - at > chrono::Duration::hours(LIFE)) {
+        tx.remove(&IDEMPOTENCY, &fit)?;
+        return Ok(None);
+    }
+    if *body != Value::Bytes(key.body_hash[..].into()) {
+        return Err(Error::IdempotencyMismatch);
+    }
+    match answer {
+        Value::Json(json) => Ok(Some(Json::clone(json))),
+        _ => Ok(None),
+    }
+}
+
+fn answered_again(cx: &Ctx, tx: &Tx, batch: &Batch, answered: &Json) -> Result<Results, Error> {
+    let mut results = Vec::new();
+    for row in answered.as_array().into_iter().flatten() {
+        let Some(id) = row.get("id").and_then(Json::as_str).and_then(|id| Uuid::try_parse(id).ok()) else { continue };
+        let outcome = match row.get("outcome").and_then(Json::as_str) {
+            Some("created") => Outcome::Created,
+            Some("deleted") => Outcome::Deleted,
+            Some("restored") => Outcome::Restored,
+            Some("updated") => Outcome::Updated,
+            _ => Outcome::Unchanged,
+        };
+        let json = match &batch.answer {
+            Some(shape) if outcome != Outcome::Deleted => read::one(cx, tx, batch.entity, id, shape)?.map(|answer| answer.json),
+            _ => None,
+        };
+        let left_sight = json.is_none() && batch.answer.is_some();
+        results.push(Ok(Written { id, version: row.get("version").and_then(Json::as_i64).unwrap_or_default(), outcome, json, left_sight }));
+    }
+    Ok(results)
+}
+
+fn remember(cx: &Ctx, tx: &Tx, key: &Idempotency, results: &Results) -> Result<(), Error> {
+    use model::Value;
+    let answer: Vec<Json> = results
+        .iter()
+        .flatten()
+        .map(|written| json!({"id": written.id.to_string(), "version": written.version, "outcome": written.outcome.as_str()}))
+        .collect();
+    let row = vec![
+        Value::text(&caller_name(&cx.caller)),
+        Value::text(&key.route),
+        Value::text(&key.key),
+        Value::Bytes(key.body_hash[..].into()),
+        Value::Json(Arc::new(Json::Array(answer))),
+        Value::Timestamp(cx.now),
+    ];
+    Ok(tx.put(&IDEMPOTENCY, &[row])?)
+}

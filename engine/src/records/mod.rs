@@ -1,0 +1,35 @@
+//! In charge of records: the one write path and the one read path.
+//! Reading order: `submission` (what is asked), `write` (the ordered list), `consequences`; `read`, `shape`; `feed`.
+
+pub(crate) mod accept;
+mod aggregate;
+mod batch;
+pub(crate) mod check;
+mod consequences;
+mod cursor;
+mod feed;
+mod fill;
+mod formulas;
+mod history;
+mod integrity;
+mod lines;
+pub(crate) mod lookup;
+mod money;
+mod moves;
+mod numbering;
+mod permit;
+mod persist;
+mod read;
+mod remove;
+mod rollups;
+mod shape;
+mod slice;
+mod submission;
+pub(crate) mod write;
+
+pub use batch::{Batch, ChangeNote, Idempotency};
+pub use history::Op;
+pub use read::{ListAnswer, ListRequest, RecordAnswer, Total};
+pub use rollups::recompute_all;
+pub use shape::{Shape, mask};
+pub use submission::{Channel, Outcome, Submission, Written};

@@ -1,0 +1,163 @@
+//! In charge of moves between the stages of a pipeline, as part of a write.
+//! Invariant: every change of a stage of an existing record is a move with its checks, through whichever door.
+//! Invariant: a record may be created in any stage; by an import without what the stage requires.
+
+use model::{Code, Message, Name, Value, Violation, Wording};
+
+use crate::error::Error;
+use crate::published::{PipelinePlan, StagePlan};
+use crate::records::accept::set_cells;
+use crate::records::check::holds;
+use crate::records::slice::{Doing, Moving, Row, Slice, Writer};
+use crate::records::submission::Channel;
+
+/// Puts the stage that a row moves to into its cells, after mapping it where the record changes its pipeline.
+pub(crate) fn begin(w: &Writer<'_>, slice: &mut Slice<'_>) {
+    let (def, plan) = (slice.def, slice.plan);
+    for row in slice.rows.iter_mut().filter(|row| row.goes_on()) {
+        for stages in &plan.stages {
+            switch(w, def, stages, row);
+        }
+        let Some(mut moving) = row.moving.take() else { continue };
+        let field = def.field(moving.field);
+        moving.from = row.before.as_ref().and_then(|before| field.cells(before).first().and_then(Value::as_text).map(str::to_owned));
+        let Some(stages) = plan.stages.iter().find(|stages| stages.field == moving.field) else { continue };
+        let known = stages.pipeline(def, &row.after).and_then(|(_, pipeline)| pipeline.doc.stages.get(moving.to.as_str()));
+        match known {
+            Some(_) => {
+                set_cells(def, field, vec![Value::text(&moving.to)], &mut row.after);
+                row.sent.insert(field.id);
+                row.moving = Some(moving);
+            }
+            None => {
+                let message = Message::new("unknown_stage").with("name", &moving.to);
+                row.faults.push(Violation::of_field(field.name.as_str(), Code::TransitionRefused, message));
+            }
+        }
+    }
+}
+
+/// A record whose pipeline changes goes to the stage that the new pipeline's `switch` says.
+fn switch(w: &Writer<'_>, def: &model::EntityDef, stages: &StagePlan, row: &mut Row) {
+    let (Some(by), Some(before)) = (stages.by, row.before.clone()) else { return };
+    if row.doing != Doing::Update || !row.changed(def, by) {
+        return;
+    }
+    let (Some((old, _)), Some((_, new))) = (stages.pipeline(def, &before), stages.pipeline(def, &row.after)) else { return };
+    let Some(current) = row.value(def, stages.field).as_text().map(str::to_owned) else { return };
+    let mapped = new.doc.switch.get(old).and_then(|map| map.get(current.as_str()));
+    let target = match mapped {
+        Some(stage) => Some(stage.clone()),
+        None if new.doc.stages.contains_key(current.as_str()) => None,
+        None => new.doc.first_stage().cloned(),
+    };
+    if let Some(target) = target {
+        set_cells(def, def.field(stages.field), vec![Value::text(target.as_str())], &mut row.after);
+        let _unused = w;
+    }
+}
+
+/// Checks moves, and what the stage of a new record requires.
+pub(crate) fn check(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error> {
+    let mut rows = std::mem::take(&mut slice.rows);
+    for row in rows.iter_mut().filter(|row| row.goes_on()) {
+        if let Some(moving) = row.moving.clone() {
+            moved(w, slice, row, &moving);
+        } else if row.doing == Doing::Create && w.cx.channel == Channel::Request {
+            for stages in &slice.plan.stages {
+                if let Some(stage) = row.value(slice.def, stages.field).as_text().map(str::to_owned)
+                    && let Some((_, pipeline)) = stages.pipeline(slice.def, &row.after)
+                {
+                    entered(w, slice, row, pipeline, &stage);
+                }
+            }
+        }
+    }
+    slice.rows = rows;
+    Ok(())
+}
+
+fn moved(w: &Writer<'_>, slice: &Slice<'_>, row: &mut Row, moving: &Moving) {
+    let def = slice.def;
+    let Some(stages) = slice.plan.stages.iter().find(|stages| stages.field == moving.field) else { return };
+    let Some((_, pipeline)) = stages.pipeline(def, &row.after) else { return };
+    if moving.from.as_deref() == Some(moving.to.as_str()) {
+        return;
+    }
+    if w.cx.channel != Channel::Engine {
+        allowed(w, slice, row, pipeline, moving);
+    }
+    entered(w, slice, row, pipeline, &moving.to);
+}
+
+/// Whether there is such a move, for this person and record.
+fn allowed(w: &Writer<'_>, slice: &Slice<'_>, row: &mut Row, pipeline: &PipelinePlan, moving: &Moving) {
+    let def = slice.def;
+    let name = def.field(moving.field).name.as_str();
+    let refused = |wording: Wording| Violation { pointer: format!("/{name}"), field: Some(name.to_owned()), code: Code::TransitionRefused, wording };
+    let plain = || Wording::Message(Message::new("transition_refused"));
+    let Some(from) = moving.from.as_deref() else { return };
+    let Some(transition) = pipeline.transition(from, &moving.to) else {
+        row.faults.push(refused(plain()));
+        return;
+    };
+    let worded = || transition.message.clone().map_or_else(plain, Wording::Label);
+    if pipeline.doc.stages.get(moving.to.as_str()).is_some_and(|stage| stage.retired) {
+        row.faults.push(refused(plain()));
+    }
+    if !w.cx.has_role(def.field(moving.field).app.as_str(), &transition.roles) {
+        row.faults.push(refused(worded()));
+    }
+    let key = (Name::parse(from), Name::parse(&moving.to));
+    if let (Some(from), Some(to)) = key
+        && let Some(condition) = pipeline.moves.get(&(from, to))
+        && !holds(w, def.name.app(), def, condition, row.before.as_deref(), &row.after)
+    {
+        row.faults.push(refused(worded()));
+    }
+    for ask in &transition.ask {
+        missing(w, slice, row, def.find(ask.as_str()).map(|field| field.id), None);
+    }
+    checklist(w, slice, row, pipeline, moving, from);
+}
+
+/// Steps of the stage that is left: done, or skipped with a reason.
+fn checklist(w: &Writer<'_>, slice: &Slice<'_>, row: &mut Row, pipeline: &PipelinePlan, moving: &Moving, from: &str) {
+    let Some(stage) = pipeline.doc.stages.get(from) else { return };
+    for (step, item) in &stage.checklist {
+        let key = (Name::parse(from), step.clone());
+        let condition = key.0.and_then(|from| pipeline.done.get(&(from, key.1)));
+        let is_done = condition.is_some_and(|condition| holds(w, slice.def.name.app(), slice.def, condition, row.before.as_deref(), &row.after));
+        let is_skipped = !item.required && moving.skip.get(step.as_str()).is_some_and(|reason| !reason.trim().is_empty());
+        if condition.is_some() && !is_done && !is_skipped {
+            let label = item.label.as_ref().map_or_else(|| step.to_string(), |label| label.get(&w.cx.locale).to_owned());
+            let message = Message::new("checklist_open").with("name", label);
+            row.faults.push(Violation::at(format!("/skip/{step}"), Code::TransitionRefused, message));
+        }
+    }
+}
+
+/// What the stage that is entered requires.
+fn entered(w: &Writer<'_>, slice: &Slice<'_>, row: &mut Row, pipeline: &PipelinePlan, stage: &str) {
+    let Some((key, doc)) = pipeline.doc.stages.get_key_value(stage) else { return };
+    for (field, condition) in pipeline.requires.get(key).into_iter().flatten() {
+        let applies = condition
+            .as_ref()
+            .is_none_or(|condition| holds(w, slice.def.name.app(), slice.def, condition, row.before.as_deref(), &row.after));
+        if applies {
+            missing(w, slice, row, Some(*field), doc.message.as_ref());
+        }
+    }
+}
+
+fn missing(w: &Writer<'_>, slice: &Slice<'_>, row: &mut Row, field: Option<model::FieldId>, message: Option<&model::Label>) {
+    let Some(field) = field.map(|field| slice.def.field(field)) else { return };
+    if field.cells(&row.after).iter().any(|cell| !cell.is_null()) || row.faults.iter().any(|fault| fault.field.as_deref() == Some(field.name.as_str())) {
+        return;
+    }
+    let wording = message.cloned().map_or_else(|| Wording::Message(Message::new("stage_requires")), Wording::Label);
+    let in_sight = w.cx.grants.field(slice.def, field.name.as_str()).is_some();
+    let name = in_sight.then(|| field.name.to_string());
+    let pointer = name.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
+    row.faults.push(Violation { pointer, field: name, code: Code::StageRequires, wording });
+}

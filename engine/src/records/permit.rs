@@ -1,0 +1,100 @@
+//! In charge of steps 1, 3 and 8 of a write: whether the caller may.
+//! Invariant: what one may not see answers like what is not there.
+//! Invariant: nothing is written out of the writer's own sight but by assignment, which answers without the record.
+
+use model::doc::Needs;
+use model::{Code, Message, Value, Violation};
+use rules::policy::{Access, Create};
+
+use crate::error::Error;
+use crate::records::lookup::is_live;
+use crate::records::slice::{Doing, Row, Slice, Writer};
+
+/// Step 1: may this caller do such a thing at all.
+pub(crate) fn authorize(w: &Writer<'_>, slice: &mut Slice<'_>) {
+    let (grant, visible) = (slice.grant, w.cx.grants.sees(slice.def.id));
+    for row in &mut slice.rows {
+        if row.doing == Doing::Create && matches!(grant.create, Create::No) {
+            row.failed = Some(if visible { Error::Forbidden } else { Error::unknown_entity(slice.def.name.as_str()) });
+        }
+    }
+}
+
+/// Step 3: may this caller touch these records.
+pub(crate) fn before(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error> {
+    let (def, grant) = (slice.def, slice.grant);
+    for row in slice.well_mut() {
+        let Some(before) = row.before.clone() else { continue };
+        let schema = &w.app.schema;
+        if !is_live(def, &before) || !rules::eval::matches(&grant.read, schema, def.id, &before, &w.reader)? {
+            row.failed = Some(Error::NotFound);
+        } else if !rules::eval::matches(&grant.update, schema, def.id, &before, &w.reader)? {
+            row.failed = Some(Error::Forbidden);
+        }
+    }
+    Ok(())
+}
+
+/// Step 8: may the records be as they are to be.
+pub(crate) fn after(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error> {
+    if w.cx.grants.is_all() {
+        return Ok(());
+    }
+    let (def, grant) = (slice.def, slice.grant);
+    for row in slice.rows.iter_mut().filter(|row| row.is_well()) {
+        fields(w, slice.def, grant, row)?;
+        if row.doing == Doing::Create && !may_create(w, def, &grant.create, row)? {
+            row.failed = Some(Error::Forbidden);
+            continue;
+        }
+        if rules::eval::matches(&grant.read, &w.app.schema, def.id, &row.after, &w.reader)? {
+            continue;
+        }
+        let reassigned = row.doing == Doing::Update && ["owner", "department"].iter().filter_map(|name| def.find(name)).any(|field| row.changed(def, field.id));
+        if reassigned {
+            row.left_sight = true;
+        } else {
+            row.failed = Some(Error::Forbidden);
+        }
+    }
+    Ok(())
+}
+
+/// Fields that may be written on some records only.
+fn fields(w: &Writer<'_>, def: &model::EntityDef, grant: &rules::policy::Grant, row: &mut Row) -> Result<(), Error> {
+    for id in row.sent.clone() {
+        let Access::Scoped { write, .. } = grant.access(id) else { continue };
+        let looked_at = row.before.as_deref().unwrap_or(&row.after);
+        if !rules::eval::matches(&write, &w.app.schema, def.id, looked_at, &w.reader)? {
+            let name = def.field(id).name.as_str();
+            row.faults.push(Violation::of_field(name, Code::ReadOnlyField, Message::new("read_only_field")));
+        }
+    }
+    Ok(())
+}
+
+fn may_create(w: &Writer<'_>, def: &model::EntityDef, create: &Create, row: &Row) -> Result<bool, Error> {
+    let (field, needs) = match create {
+        Create::No => return Ok(false),
+        Create::Yes => return Ok(true),
+        Create::Through { field, needs } => (def.field(*field), *needs),
+    };
+    let cells = field.cells(&row.after);
+    let Some(id) = cells.first().and_then(Value::as_uuid) else { return Ok(true) };
+    let target = match cells {
+        [_, Value::Text(entity), ..] => w.app.schema.find(entity).map(|def| def.id),
+        _ => field.targets.first().copied(),
+    };
+    let Some(target) = target else { return Ok(false) };
+    let Some(record) = w.reader.read(target, id)? else { return Ok(false) };
+    if !is_live(w.def(target), &record) || !w.reader.in_sight(w.cx, target, id)? {
+        return Ok(false);
+    }
+    let grant = w.cx.grants.entity(target);
+    let rows = match needs {
+        Needs::Read => return Ok(true),
+        Needs::Update => &grant.update,
+        Needs::Delete => &grant.delete,
+    };
+    Ok(rules::eval::matches(rows, &w.app.schema, target, &record, &w.reader)?)
+}

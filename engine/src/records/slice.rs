@@ -1,0 +1,171 @@
+//! In charge of what is known of a write while it goes down the ordered list: one row per submission.
+//! Invariant: a row with a fault or an error stays in its place and is left out of every later step.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use model::{Cells, EntityDef, EntityId, FieldId, Input, Value, Violation};
+use rules::policy::Grant;
+use rules::query::Params;
+use rules::scope::Scope;
+use store::Tx;
+use uuid::Uuid;
+
+use crate::ctx::Ctx;
+use crate::error::Error;
+use crate::published::{EntityPlan, Published};
+use crate::records::accept::SentLines;
+use crate::records::history::Log;
+use crate::records::lookup::Reader;
+use crate::records::submission::Outcome;
+
+/// What a write works with.
+pub(crate) struct Writer<'a> {
+    pub(crate) cx: &'a Ctx,
+    pub(crate) tx: &'a Tx,
+    pub(crate) app: &'a Published,
+    pub(crate) reader: Reader<'a>,
+    /// Changes of this transaction, appended to the log at its end.
+    pub(crate) log: std::cell::RefCell<Log>,
+    /// Whether lines are being written as part of their parent.
+    pub(crate) within_parent: std::cell::Cell<bool>,
+}
+
+impl<'a> Writer<'a> {
+    pub(crate) fn new(cx: &'a Ctx, tx: &'a Tx) -> Self {
+        Self { cx, tx, app: &cx.app, reader: Reader::new(tx, &cx.app.schema), log: std::cell::RefCell::default(), within_parent: std::cell::Cell::new(false) }
+    }
+
+    pub(crate) fn def(&self, entity: EntityId) -> &'a EntityDef {
+        self.app.schema.entity(entity)
+    }
+
+    pub(crate) fn plan(&self, entity: EntityId) -> &'a EntityPlan {
+        self.app.plan(entity)
+    }
+
+    pub(crate) fn params<'b>(&'b self, app: &str, entity: EntityId, record: &'b Cells) -> Params<'b> {
+        self.cx.params(app, Some((entity, record)))
+    }
+
+    /// Evaluates something on a record's scope.
+    pub(crate) fn on_scope<T>(&self, app: &str, entity: EntityId, record: &Cells, old: Option<&Cells>, f: impl FnOnce(&Scope<'_>) -> T) -> T {
+        let params = self.params(app, entity, record);
+        f(&Scope {
+            schema: &self.app.schema,
+            entity,
+            record,
+            old,
+            params: &params,
+            locale: &self.cx.locale,
+            lookup: &self.reader,
+            extra: &[],
+        })
+    }
+}
+
+/// What is done to a record; closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Doing {
+    Create,
+    Update,
+}
+
+/// A move between stages that is under way.
+#[derive(Clone, Debug)]
+pub(crate) struct Moving {
+    pub(crate) field: FieldId,
+    pub(crate) from: Option<String>,
+    pub(crate) to: String,
+    pub(crate) skip: IndexMap<String, String>,
+}
+
+/// One record on its way down the list.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) id: Uuid,
+    pub(crate) doing: Doing,
+    pub(crate) version: Option<i64>,
+    pub(crate) values: IndexMap<String, Input>,
+    pub(crate) before: Option<Arc<Cells>>,
+    pub(crate) after: Cells,
+    pub(crate) sent: BTreeSet<FieldId>,
+    pub(crate) lines: Vec<SentLines>,
+    pub(crate) moving: Option<Moving>,
+    pub(crate) faults: Vec<Violation>,
+    pub(crate) failed: Option<Error>,
+    pub(crate) outcome: Option<Outcome>,
+    /// Whether the record is out of the caller's sight now.
+    pub(crate) left_sight: bool,
+}
+
+impl Row {
+    pub(crate) fn new(id: Uuid, doing: Doing, version: Option<i64>, values: IndexMap<String, Input>) -> Self {
+        Self {
+            id,
+            doing,
+            version,
+            values,
+            before: None,
+            after: Vec::new(),
+            sent: BTreeSet::new(),
+            lines: Vec::new(),
+            moving: None,
+            faults: Vec::new(),
+            failed: None,
+            outcome: None,
+            left_sight: false,
+        }
+    }
+
+    /// Whether later steps look at it.
+    pub(crate) fn is_well(&self) -> bool {
+        self.faults.is_empty() && self.failed.is_none()
+    }
+
+    /// Whether it is still worth checking: faults are collected, errors end it.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.failed.is_none()
+    }
+
+    pub(crate) fn changed(&self, def: &EntityDef, field: FieldId) -> bool {
+        let field = def.field(field);
+        match &self.before {
+            None => field.cells(&self.after).iter().any(|cell| !cell.is_null()),
+            Some(before) => field.cells(before) != field.cells(&self.after),
+        }
+    }
+
+    /// The value of a field as it will be.
+    pub(crate) fn value<'b>(&'b self, def: &EntityDef, field: FieldId) -> &'b Value {
+        static NULL: Value = Value::Null;
+        def.field(field).slot().and_then(|slot| self.after.get(slot)).unwrap_or(&NULL)
+    }
+
+    pub(crate) fn set(&mut self, def: &EntityDef, name: &str, value: Value) {
+        if let Some(slot) = def.slot(name)
+            && let Some(cell) = self.after.get_mut(slot)
+        {
+            *cell = value;
+        }
+    }
+}
+
+/// The rows of one entity that are written together.
+pub(crate) struct Slice<'a> {
+    pub(crate) def: &'a EntityDef,
+    pub(crate) plan: &'a EntityPlan,
+    pub(crate) grant: &'a Grant,
+    pub(crate) rows: Vec<Row>,
+}
+
+impl Slice<'_> {
+    pub(crate) fn well(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(|row| row.is_well())
+    }
+
+    pub(crate) fn well_mut(&mut self) -> impl Iterator<Item = &mut Row> {
+        self.rows.iter_mut().filter(|row| row.is_well())
+    }
+}

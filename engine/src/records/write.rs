@@ -1,0 +1,173 @@
+//! In charge of a record write: the whole ordered list, inside one transaction.
+//! Invariant: every change of a record goes through here, whoever asks: page, API, import, cascade, scenario.
+//! Invariant: rights are checked before anything is written, and again on what is to be written.
+//! Invariant: the rows of a slice are loaded, checked and written together; a row with a fault is left out.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use model::{EntityId, Input};
+use store::{Lock, Tx};
+use uuid::Uuid;
+
+use crate::ctx::Ctx;
+use crate::error::Error;
+use crate::records::accept::{Purpose, accept};
+use crate::records::consequences::{self, Touched};
+use crate::records::slice::{Doing, Moving, Row, Slice, Writer};
+use crate::records::submission::{Outcome, Submission, Written};
+use crate::records::{check, fill, formulas, integrity, lines, moves, permit, persist, remove};
+
+/// How deep changes may set off one another.
+pub(crate) const MAX_DEPTH: u8 = 8;
+
+/// Writes submissions of one entity: a result for each, in order. With an error nothing of the transaction may be kept;
+/// a faulty row alone is not written while the others are.
+pub(crate) fn write(cx: &Ctx, tx: &Tx, entity: EntityId, submissions: Vec<Submission>) -> Result<Vec<Result<Written, Error>>, Error> {
+    let writer = Writer::new(cx, tx);
+    let results = write_slice(&writer, entity, submissions)?;
+    writer.log.borrow_mut().flush(tx)?;
+    Ok(results)
+}
+
+/// The same within a write that is under way.
+pub(crate) fn write_slice(w: &Writer<'_>, entity: EntityId, submissions: Vec<Submission>) -> Result<Vec<Result<Written, Error>>, Error> {
+    if w.cx.depth > MAX_DEPTH {
+        return Err(Error::of(model::Code::DepthExceeded, model::Message::new("depth_exceeded")));
+    }
+    let mut results: Vec<Option<Result<Written, Error>>> = submissions.iter().map(|_| None).collect();
+    let (mut rows, mut places) = (Vec::new(), Vec::new());
+    for (index, submission) in submissions.into_iter().enumerate() {
+        match row_of(w, entity, submission) {
+            Step::Row(row) => {
+                rows.push(row);
+                places.push(index);
+            }
+            Step::Delete { id, version } => results[index] = Some(remove::delete(w, entity, id, version)),
+            Step::Restore { id } => results[index] = Some(remove::restore(w, entity, id)),
+        }
+    }
+    let mut slice = Slice { def: w.def(entity), plan: w.plan(entity), grant: w.cx.grants.entity(entity), rows };
+    through_the_list(w, &mut slice)?;
+    for (row, index) in slice.rows.into_iter().zip(places) {
+        results[index] = Some(result_of(row));
+    }
+    Ok(results.into_iter().flatten().collect())
+}
+
+/// The ordered list.
+fn through_the_list(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error> {
+    if slice.rows.is_empty() {
+        return Ok(());
+    }
+    permit::authorize(w, slice);
+    load(w, slice)?;
+    permit::before(w, slice)?;
+    accept_all(w, slice);
+    moves::begin(w, slice);
+    fill::fill(w, slice)?;
+    formulas::compute(w, slice)?;
+    check::check(w, slice)?;
+    moves::check(w, slice)?;
+    lines::accept(w, slice)?;
+    permit::after(w, slice)?;
+    integrity::check(w, slice)?;
+    persist::persist(w, slice)?;
+    let touched = persist::touched(slice);
+    let touched = lines::write(w, slice, touched)?;
+    consequences::run(w, touched, Some(slice))
+}
+
+enum Step {
+    Row(Row),
+    Delete { id: Uuid, version: Option<i64> },
+    Restore { id: Uuid },
+}
+
+fn row_of(w: &Writer<'_>, entity: EntityId, submission: Submission) -> Step {
+    match submission {
+        Submission::Create { id, values } => Step::Row(Row::new(id.unwrap_or_else(|| w.cx.new_id()), Doing::Create, None, values)),
+        Submission::Update { id, version, values } => Step::Row(Row::new(id, Doing::Update, version, values)),
+        Submission::Move { id, version, field, to, values, skip } => {
+            let def = w.def(entity);
+            let mut row = Row::new(id, Doing::Update, version, values);
+            let stage = match &field {
+                Some(name) => def.stages.iter().copied().find(|stage| def.field(*stage).name == *name),
+                None => def.stages.first().copied(),
+            };
+            match stage {
+                Some(field) => row.moving = Some(Moving { field, from: None, to, skip }),
+                None => row.failed = Some(Error::of(model::Code::TransitionRefused, model::Message::new("transition_refused"))),
+            }
+            Step::Row(row)
+        }
+        Submission::Delete { id, version } => Step::Delete { id, version },
+        Submission::Restore { id } => Step::Restore { id },
+    }
+}
+
+/// Step 2: the records as they are, locked; a version that is not theirs is a lost update.
+fn load(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error> {
+    let ids: Vec<Uuid> = slice.well().filter(|row| row.doing == Doing::Update).map(|row| row.id).collect();
+    w.reader.preload(slice.def.id, &ids, Lock::Update)?;
+    let parents = lines::lock_parents(w, slice, &ids)?;
+    let def = slice.def;
+    for row in slice.well_mut() {
+        match row.doing {
+            Doing::Create => row.after = def.empty(),
+            Doing::Update => match w.reader.read(def.id, row.id)? {
+                Some(cells) => {
+                    let version = parents.version_of(def, &cells).or_else(|| def.slot("version").and_then(|slot| cells.get(slot)).and_then(model::Value::as_int));
+                    row.after = Vec::clone(&cells);
+                    row.before = Some(cells);
+                    if let (Some(yours), Some(current)) = (row.version, version)
+                        && yours != current
+                    {
+                        row.failed = Some(Error::StaleVersion { current, yours });
+                    }
+                }
+                None => row.failed = Some(Error::NotFound),
+            },
+        }
+    }
+    Ok(())
+}
+
+/// Step 4: what was sent becomes typed cells.
+fn accept_all(w: &Writer<'_>, slice: &mut Slice<'_>) {
+    let (def, grant) = (slice.def, slice.grant);
+    for row in slice.rows.iter_mut().filter(|row| row.goes_on()) {
+        let purpose = match row.doing {
+            Doing::Create => Purpose::Create,
+            Doing::Update => Purpose::Update,
+        };
+        let base = std::mem::take(&mut row.after);
+        let values: IndexMap<String, Input> = std::mem::take(&mut row.values);
+        let accepted = accept(w.cx, def, grant, purpose, base, &values);
+        row.after = accepted.cells;
+        row.sent = accepted.sent;
+        row.lines = accepted.lines;
+        row.faults.extend(accepted.faults);
+        if let Some((field, to)) = accepted.stage {
+            let same = row.before.as_ref().is_some_and(|before| def.field(field).cells(before).first().and_then(model::Value::as_text) == Some(to.as_str()));
+            if !same {
+                row.moving = Some(Moving { field, from: None, to, skip: IndexMap::new() });
+            }
+        }
+    }
+}
+
+fn result_of(row: Row) -> Result<Written, Error> {
+    if let Some(error) = row.failed {
+        return Err(error);
+    }
+    if !row.faults.is_empty() {
+        return Err(Error::Invalid(row.faults));
+    }
+    Ok(Written { id: row.id, version: row.version.unwrap_or_default(), outcome: row.outcome.unwrap_or(Outcome::Unchanged), json: None, left_sight: row.left_sight })
+}
+
+/// A record that was written, for what follows from it.
+pub(crate) fn touched_of(entity: EntityId, id: Uuid, before: Option<Arc<model::Cells>>, after: Arc<model::Cells>) -> Touched {
+    Touched { entity, id, before, after }
+}

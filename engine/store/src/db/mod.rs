@@ -1,0 +1,160 @@
+//! In charge of connections: where a workspace's database is, and running work on it.
+//! Reading order: `Location`, `Store`; then `sqlite` (threads) and `postgres` (pool).
+//! Invariant: work is a plain function over a `Tx`; it may be run again, so it must be free of outside effects.
+//! Invariant: nothing of a transaction is answered before it is on disk.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::dialect::Dialect;
+use crate::fault::Fault;
+use crate::system;
+use crate::tx::Tx;
+
+mod postgres;
+mod sqlite;
+
+pub(crate) use postgres::Session;
+
+/// How often a transaction that collided is tried again.
+const TRIES: usize = 5;
+
+/// Where a workspace's database is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// A file of SQLite.
+    SqliteFile(PathBuf),
+    /// SQLite in memory: scenarios and tests.
+    SqliteMemory,
+    /// PostgreSQL.
+    Postgres {
+        /// `postgres://…`.
+        url: String,
+        /// The schema of the workspace's tables; `public` where absent.
+        schema: Option<String>,
+    },
+}
+
+impl Location {
+    /// The location that a URL names: `sqlite:PATH`, `sqlite::memory:`, `postgres://…`.
+    #[must_use]
+    pub fn parse(url: &str) -> Option<Self> {
+        if url == "sqlite::memory:" {
+            return Some(Self::SqliteMemory);
+        }
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            return Some(Self::SqliteFile(PathBuf::from(path.trim_start_matches("//"))));
+        }
+        (url.starts_with("postgres://") || url.starts_with("postgresql://")).then(|| Self::Postgres { url: url.to_owned(), schema: None })
+    }
+}
+
+/// A workspace's database. Cheap to clone.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+enum Inner {
+    Sqlite(sqlite::Lanes),
+    Postgres(postgres::Pool),
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Store(")?;
+        f.write_str(self.dialect().name())?;
+        f.write_str(")")
+    }
+}
+
+impl Store {
+    /// Opens a database and brings its own tables up to date.
+    ///
+    /// # Errors
+    /// Where it cannot be opened, or is of a newer version.
+    pub async fn open(location: &Location) -> Result<Self, Fault> {
+        let inner = match location {
+            Location::SqliteFile(path) => Inner::Sqlite(sqlite::Lanes::open(Some(path.clone()))?),
+            Location::SqliteMemory => Inner::Sqlite(sqlite::Lanes::open(None)?),
+            Location::Postgres { url, schema } => Inner::Postgres(postgres::Pool::open(url, schema.as_deref()).await?),
+        };
+        let store = Self(Arc::new(inner));
+        store.write(|tx| system::migrate(tx)).await?;
+        Ok(store)
+    }
+
+    fn dialect(&self) -> Dialect {
+        match &*self.0 {
+            Inner::Sqlite(_) => Dialect::Sqlite,
+            Inner::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// The database's name.
+    #[must_use]
+    pub fn dialect_name(&self) -> &'static str {
+        self.dialect().name()
+    }
+
+    /// Whether no other process writes this database: what is known of it in memory holds.
+    #[must_use]
+    pub fn is_exclusive(&self) -> bool {
+        self.dialect() == Dialect::Sqlite
+    }
+
+    /// Runs `work` on one consistent state. It cannot write.
+    ///
+    /// # Errors
+    /// What `work` says, or that the database could not.
+    pub async fn read<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Fault> + Send + 'static,
+        F: Fn(&Tx) -> Result<T, E> + Send + Sync + 'static,
+    {
+        match &*self.0 {
+            Inner::Sqlite(lanes) => lanes.read(work).await,
+            Inner::Postgres(pool) => pool.run(work, false).await,
+        }
+    }
+
+    /// Runs `work` in one transaction. It is on disk when this returns; with an error nothing of it is.
+    ///
+    /// # Errors
+    /// What `work` says, or that the database could not.
+    pub async fn write<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Fault> + Send + 'static,
+        F: Fn(&Tx) -> Result<T, E> + Send + Sync + 'static,
+    {
+        match &*self.0 {
+            Inner::Sqlite(lanes) => lanes.write(work).await,
+            Inner::Postgres(pool) => {
+                let result = pool.run(work, true).await;
+                if result.is_ok() {
+                    pool.number_changes().await;
+                }
+                result
+            }
+        }
+    }
+
+    /// Writes a consistent copy of the whole database into a file, while work goes on.
+    ///
+    /// # Errors
+    /// Where the database has no such thing, or the file cannot be written.
+    pub async fn backup(&self, path: PathBuf) -> Result<(), Fault> {
+        match &*self.0 {
+            Inner::Sqlite(lanes) => lanes.backup(path).await,
+            Inner::Postgres(_) => Err(Fault::Sql("use pg_dump for a workspace on PostgreSQL".to_owned())),
+        }
+    }
+
+    /// Stops taking work and closes the connections.
+    pub async fn close(&self) {
+        match &*self.0 {
+            Inner::Sqlite(lanes) => lanes.close(),
+            Inner::Postgres(pool) => pool.close().await,
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! In charge of SQLite: one writer thread with group commit, and reader threads.
+//! Invariant: many waiting transactions share one disk sync; each has its savepoint, so one that fails undoes itself alone.
+//! Invariant: what SQLite undid with the whole batch is run again, each transaction on its own.
+
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rusqlite::functions::{Aggregate, Context, FunctionFlags};
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::oneshot;
+
+use crate::dialect::sqlite::fault;
+use crate::fault::Fault;
+use crate::tx::Tx;
+
+/// Jobs that may wait for the writer.
+const QUEUE: usize = 4_096;
+/// Jobs that share one commit.
+const BATCH: usize = 256;
+/// Prepared statements that a connection keeps.
+const STATEMENTS: usize = 512;
+
+/// A unit of work on its way through a thread.
+trait Work: Send {
+    /// Runs it; whether it is to be kept.
+    fn run(&mut self, tx: &Tx) -> bool;
+    /// Answers it.
+    fn answer(self: Box<Self>, outcome: Result<(), Fault>);
+}
+
+struct Job<T, E, F> {
+    work: F,
+    result: Option<Result<T, E>>,
+    sender: oneshot::Sender<Result<T, E>>,
+}
+
+impl<T, E, F> Work for Job<T, E, F>
+where
+    T: Send,
+    E: From<Fault> + Send,
+    F: Fn(&Tx) -> Result<T, E> + Send,
+{
+    fn run(&mut self, tx: &Tx) -> bool {
+        let result = std::panic::catch_unwind(AssertUnwindSafe(|| (self.work)(tx)));
+        let result = result.unwrap_or_else(|panic| Err(Fault::Panicked(message_of(&*panic)).into()));
+        let is_ok = result.is_ok();
+        self.result = Some(result);
+        is_ok
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<(), Fault>) {
+        let answer = match (outcome, self.result) {
+            // A failure of its own stays its answer, whatever became of the batch.
+            (_, Some(Err(error))) => Err(error),
+            (Ok(()), Some(Ok(value))) => Ok(value),
+            (Ok(()), None) => Err(Fault::Undone.into()),
+            (Err(fault), _) => Err(fault.into()),
+        };
+        // Nobody may be waiting any more: a request that was given up.
+        let _unsent = self.sender.send(answer);
+    }
+}
+
+pub(super) fn message_of(panic: &(dyn std::any::Any + Send)) -> String {
+    panic.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "unknown".to_owned())
+}
+
+enum Message {
+    Work(Box<dyn Work>),
+    Backup(PathBuf, oneshot::Sender<Result<(), Fault>>),
+    Stop,
+}
+
+/// The threads of one database.
+pub(super) struct Lanes {
+    writer: SyncSender<Message>,
+    /// None in memory, where the one connection does all.
+    readers: Option<SyncSender<Message>>,
+    threads: usize,
+}
+
+impl Lanes {
+    /// Opens a file, or a database in memory, and starts its threads.
+    pub(super) fn open(path: Option<PathBuf>) -> Result<Self, Fault> {
+        let connection = connect(path.as_deref(), true)?;
+        let (writer, inbox) = sync_channel(QUEUE);
+        spawn("store-writer", move || write_loop(connection, &inbox))?;
+        let Some(path) = path else { return Ok(Self { writer, readers: None, threads: 0 }) };
+        let (readers, inbox) = sync_channel(QUEUE);
+        let inbox = Arc::new(Mutex::new(inbox));
+        let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8);
+        for index in 0..threads {
+            let (connection, inbox) = (connect(Some(&path), false)?, Arc::clone(&inbox));
+            spawn(&format!("store-reader-{index}"), move || read_loop(connection, &inbox))?;
+        }
+        Ok(Self { writer, readers: Some(readers), threads })
+    }
+
+    pub(super) async fn read<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Fault> + Send + 'static,
+        F: Fn(&Tx) -> Result<T, E> + Send + 'static,
+    {
+        self.send(self.readers.as_ref().unwrap_or(&self.writer), work).await
+    }
+
+    pub(super) async fn write<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Fault> + Send + 'static,
+        F: Fn(&Tx) -> Result<T, E> + Send + 'static,
+    {
+        self.send(&self.writer, work).await
+    }
+
+    async fn send<T, E, F>(&self, lane: &SyncSender<Message>, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Fault> + Send + 'static,
+        F: Fn(&Tx) -> Result<T, E> + Send + 'static,
+    {
+        let (sender, answer) = oneshot::channel();
+        let job = Box::new(Job { work, result: None, sender });
+        match lane.try_send(Message::Work(job)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => return Err(Fault::Busy.into()),
+            Err(TrySendError::Disconnected(_)) => return Err(Fault::Gone("closed".to_owned()).into()),
+        }
+        answer.await.unwrap_or_else(|_| Err(Fault::Gone("closed".to_owned()).into()))
+    }
+
+    pub(super) async fn backup(&self, path: PathBuf) -> Result<(), Fault> {
+        let (sender, answer) = oneshot::channel();
+        let lane = self.readers.as_ref().unwrap_or(&self.writer);
+        lane.try_send(Message::Backup(path, sender)).map_err(|_| Fault::Busy)?;
+        answer.await.unwrap_or_else(|_| Err(Fault::Gone("closed".to_owned())))
+    }
+
+    pub(super) fn close(&self) {
+        // A full queue drains first; nobody can be told more than that.
+        let _closed = self.writer.send(Message::Stop);
+        for _ in 0..self.threads {
+            if let Some(readers) = &self.readers {
+                let _closed = readers.send(Message::Stop);
+            }
+        }
+    }
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), Fault> {
+    std::thread::Builder::new().name(name.to_owned()).stack_size(8 << 20).spawn(body).map(drop).map_err(|error| Fault::Gone(error.to_string()))
+}
+
+fn connect(path: Option<&Path>, writer: bool) -> Result<Connection, Fault> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = match path {
+        Some(path) => Connection::open_with_flags(path, flags),
+        None => Connection::open_in_memory(),
+    }
+    .map_err(|error| fault(&error))?;
+    let cache = if writer { -32_768 } else { -4_096 };
+    let pragmas = format!(
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=5000; PRAGMA foreign_keys=ON; \
+         PRAGMA temp_store=MEMORY; PRAGMA cache_size={cache}; PRAGMA wal_autocheckpoint=2000; PRAGMA mmap_size=268435456; PRAGMA query_only={};",
+        i32::from(!writer)
+    );
+    connection.execute_batch(&pragmas).map_err(|error| fault(&error))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection
+        .create_aggregate_function("exact_sum", 1, FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC, ExactSum)
+        .map_err(|error| fault(&error))?;
+    functions(&connection).map_err(|error| fault(&error))?;
+    Ok(connection)
+}
+
+/// Functions of days that SQLite lacks; days are counted from the common era.
+fn functions(connection: &Connection) -> rusqlite::Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    connection.create_aggregate_function("exact_median", 1, flags, Median)?;
+    connection.create_scalar_function("local_day", 2, flags, |context| {
+        let (micros, zone) = (context.get::<Option<i64>>(0)?, context.get::<String>(1)?);
+        let day = micros.and_then(chrono::DateTime::from_timestamp_micros).map(|moment| {
+            let zone: chrono_tz::Tz = zone.parse().unwrap_or(chrono_tz::UTC);
+            chrono::Datelike::num_days_from_ce(&moment.with_timezone(&zone).date_naive())
+        });
+        Ok(day)
+    })?;
+    connection.create_scalar_function("bucket_day", 2, flags, |context| {
+        let (unit, day) = (context.get::<String>(0)?, context.get::<Option<i32>>(1)?);
+        let day = day.and_then(chrono::NaiveDate::from_num_days_from_ce_opt);
+        let start = day.and_then(|day| crate::select::aggregate::bucket_start(&unit, day));
+        Ok(start.map(|day| chrono::Datelike::num_days_from_ce(&day)))
+    })
+}
+
+/// The middle of whole numbers, ten times: the mean of the two middle ones where they are even.
+struct Median;
+
+impl Aggregate<Vec<i64>, Option<String>> for Median {
+    fn init(&self, _: &mut Context<'_>) -> rusqlite::Result<Vec<i64>> {
+        Ok(Vec::new())
+    }
+
+    fn step(&self, context: &mut Context<'_>, numbers: &mut Vec<i64>) -> rusqlite::Result<()> {
+        numbers.extend(context.get::<Option<i64>>(0)?);
+        Ok(())
+    }
+
+    fn finalize(&self, _: &mut Context<'_>, numbers: Option<Vec<i64>>) -> rusqlite::Result<Option<String>> {
+        let mut numbers = numbers.unwrap_or_default();
+        numbers.sort_unstable();
+        let (low, high) = (numbers.get(numbers.len().saturating_sub(1) / 2), numbers.get(numbers.len() / 2));
+        Ok(low.zip(high).map(|(low, high)| ((i128::from(*low) + i128::from(*high)) * 5).to_string()))
+    }
+}
+
+/// A sum of whole numbers that cannot overflow: a number while it fits, else its digits.
+struct ExactSum;
+
+impl Aggregate<Option<i128>, Option<String>> for ExactSum {
+    fn init(&self, _: &mut Context<'_>) -> rusqlite::Result<Option<i128>> {
+        Ok(None)
+    }
+
+    fn step(&self, context: &mut Context<'_>, sum: &mut Option<i128>) -> rusqlite::Result<()> {
+        if let Some(number) = context.get::<Option<i64>>(0)? {
+            *sum = Some(sum.unwrap_or_default().saturating_add(i128::from(number)));
+        }
+        Ok(())
+    }
+
+    fn finalize(&self, _: &mut Context<'_>, sum: Option<Option<i128>>) -> rusqlite::Result<Option<String>> {
+        Ok(sum.flatten().map(|sum| sum.to_string()))
+    }
+}
+
+fn run(connection: &Connection, sql: &str) -> Result<(), Fault> {
+    connection.prepare_cached(sql).and_then(|mut statement| statement.execute([])).map(drop).map_err(|error| fault(&error))
+}
+
+fn read_loop(connection: Connection, inbox: &Mutex<Receiver<Message>>) {
+    let connection = Rc::new(connection);
+    loop {
+        let message = match inbox.lock() {
+            Ok(inbox) => inbox.recv(),
+            Err(poisoned) => poisoned.into_inner().recv(),
+        };
+        match message {
+            Ok(Message::Work(mut work)) => {
+                let tx = Tx::sqlite(Rc::clone(&connection));
+                let outcome = run(&connection, "BEGIN");
+                if outcome.is_ok() {
+                    work.run(&tx);
+                    tx.end();
+                    let _ended = run(&connection, "COMMIT");
+                }
+                work.answer(outcome);
+            }
+            Ok(Message::Backup(path, sender)) => {
+                let outcome = backup(&connection, &path);
+                let _unsent = sender.send(outcome);
+            }
+            Ok(Message::Stop) | Err(_) => return,
+        }
+    }
+}
+
+fn backup(connection: &Connection, path: &Path) -> Result<(), Fault> {
+    let mut target = Connection::open(path).map_err(|error| fault(&error))?;
+    let backup = rusqlite::backup::Backup::new(connection, &mut target).map_err(|error| fault(&error))?;
+    match backup.step(-1).map_err(|error| fault(&error))? { rusqlite::backup::StepResult::Done => Ok(()), _ => Err(Fault::Busy) }
+}
+
+fn write_loop(connection: Connection, inbox: &Receiver<Message>) {
+    let connection = Rc::new(connection);
+    while let Ok(first) = inbox.recv() {
+        let mut batch: Vec<Box<dyn Work>> = Vec::new();
+        let mut next = Some(first);
+        let mut stop = false;
+        while let Some(message) = next.take() {
+            match message {
+                Message::Work(work) => batch.push(work),
+                Message::Backup(path, sender) => {
+                    let outcome = backup(&connection, &path);
+                    let _unsent = sender.send(outcome);
+                }
+                Message::Stop => stop = true,
+            }
+            if batch.len() < BATCH && !stop {
+                next = inbox.try_recv().ok();
+            }
+        }
+        commit_batch(&connection, batch);
+        if stop {
+            let _checkpointed = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA optimize;");
+            return;
+        }
+    }
+}
+
+/// Runs a batch in one transaction and answers all of it.
+fn commit_batch(connection: &Rc<Connection>, mut batch: Vec<Box<dyn Work>>) {
+    if batch.is_empty() {
+        return;
+    }
+    match try_batch(connection, &mut batch) {
+        Ok(()) => batch.into_iter().for_each(|work| work.answer(Ok(()))),
+        Err(fault) if batch.len() == 1 || is_final(&fault) => batch.into_iter().for_each(|work| work.answer(Err(fault.clone()))),
+        // A neighbour took the batch with it: each for itself.
+        Err(_) => {
+            for work in batch {
+                let mut alone = vec![work];
+                let outcome = try_batch(connection, &mut alone);
+                alone.into_iter().for_each(|work| work.answer(outcome.clone()));
+            }
+        }
+    }
+}
+
+/// Whether running the transactions one by one cannot help.
+fn is_final(fault: &Fault) -> bool {
+    matches!(fault, Fault::Full | Fault::Gone(_))
+}
+
+fn try_batch(connection: &Rc<Connection>, batch: &mut [Box<dyn Work>]) -> Result<(), Fault> {
+    run(connection, "BEGIN IMMEDIATE")?;
+    let outcome = run_all(connection, batch).and_then(|()| run(connection, "COMMIT"));
+    if outcome.is_err() && !connection.is_autocommit() {
+        let _undone = run(connection, "ROLLBACK");
+    }
+    outcome
+}
+
+fn run_all(connection: &Rc<Connection>, batch: &mut [Box<dyn Work>]) -> Result<(), Fault> {
+    for work in batch {
+        run(connection, "SAVEPOINT job")?;
+        let tx = Tx::sqlite(Rc::clone(connection));
+        let keep = work.run(&tx);
+        tx.end();
+        if connection.is_autocommit() {
+            // Disk full, an I/O error, out of memory: SQLite undid everything.
+            return Err(tx.last_fault().unwrap_or(Fault::Undone));
+        }
+        if !keep {
+            run(connection, "ROLLBACK TO job")?;
+        }
+        run(connection, "RELEASE job")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,244 @@
+//! In charge of the structure of dynamic tables: what a new schema needs that the database does not have.
+//! Reading order: `Step` (one change), `Plan` (all of them), `Tx::apply`.
+//! Invariant: only additions; nothing is dropped, retyped or rebuilt, so a former revision still fits.
+//! Invariant: every step may be run again without harm.
+
+use model::field::{ColumnUse, Role};
+use model::{EntityDef, FieldDef, Schema, Storage};
+
+use crate::fault::Fault;
+use crate::rows::item_storage;
+use crate::sql::{Decode, Sql};
+use crate::tx::Tx;
+
+/// One change of the structure; closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A table with its columns.
+    CreateTable {
+        /// The table.
+        table: String,
+        /// Its columns.
+        columns: Vec<(String, Storage)>,
+    },
+    /// A further column.
+    AddColumn {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// What it holds.
+        storage: Storage,
+    },
+    /// The table of a field that holds many.
+    CreateLinks {
+        /// The table.
+        table: String,
+        /// What its items are.
+        item: Storage,
+    },
+    /// An index over live records.
+    CreateIndex {
+        /// Its name.
+        name: String,
+        /// The table.
+        table: String,
+        /// The columns, each with whether it falls.
+        columns: Vec<(String, bool)>,
+        /// Whether two live records may not agree.
+        unique: bool,
+    },
+}
+
+/// What a new schema needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Tables and columns: quick, in one transaction.
+    pub expand: Vec<Step>,
+    /// Indexes: they take time on large tables.
+    pub indexes: Vec<Step>,
+}
+
+impl Plan {
+    /// What `new` needs that the database, read as it is, does not have.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub fn of(tx: &Tx, new: &Schema) -> Result<Self, Fault> {
+        let mut plan = Self::default();
+        for def in &new.entities {
+            let there = tx.columns_of(&def.table)?;
+            if there.is_empty() {
+                let columns = def.columns.iter().map(|column| (column.name.clone(), column.storage)).collect();
+                plan.expand.push(Step::CreateTable { table: def.table.clone(), columns });
+            } else {
+                for column in def.columns.iter().filter(|column| !there.contains(&column.name)) {
+                    plan.expand.push(Step::AddColumn { table: def.table.clone(), column: column.name.clone(), storage: column.storage });
+                }
+            }
+            for field in &def.fields {
+                if let Some(table) = &field.link_table
+                    && tx.columns_of(table)?.is_empty()
+                {
+                    plan.expand.push(Step::CreateLinks { table: table.clone(), item: item_storage(field) });
+                }
+            }
+        }
+        let known = tx.indexes()?;
+        for def in &new.entities {
+            plan.indexes.extend(indexes_of(new, def).into_iter().filter(|step| match step {
+                Step::CreateIndex { name, .. } => !known.contains(name),
+                Step::CreateTable { .. } | Step::AddColumn { .. } | Step::CreateLinks { .. } => true,
+            }));
+        }
+        Ok(plan)
+    }
+
+    /// Whether nothing is needed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.expand.is_empty() && self.indexes.is_empty()
+    }
+}
+
+/// The column that a field is found and kept unique by.
+fn key_column(def: &EntityDef, field: &FieldDef, purpose: ColumnUse) -> Option<String> {
+    let twin = field.slots.clone().find(|slot| def.columns.get(*slot).is_some_and(|column| column.purpose == purpose));
+    twin.or(field.slot()).and_then(|slot| def.columns.get(slot)).map(|column| column.name.clone())
+}
+
+/// The indexes of an entity: references, unique fields, those it asks for, and the order of its views.
+fn indexes_of(schema: &Schema, def: &EntityDef) -> Vec<Step> {
+    let mut wanted: Vec<(Vec<(String, bool)>, bool)> = Vec::new();
+    let mut want = |columns: Vec<(String, bool)>, unique: bool| {
+        if !columns.is_empty() && !wanted.iter().any(|(there, is_unique)| *there == columns && *is_unique == unique) {
+            wanted.push((columns, unique));
+        }
+    };
+    for field in &def.fields {
+        let is_reference = matches!(field.role, Role::Reference(_) | Role::AnyReference { .. }) && !matches!(field.name.as_str(), "created_by" | "updated_by");
+        if is_reference && let Some(column) = key_column(def, field, ColumnUse::Value) {
+            want(vec![(column, false)], false);
+        }
+        let is_unique = field.doc.common.unique || matches!(field.role, Role::Autonumber { .. });
+        if is_unique && let Some(column) = key_column(def, field, ColumnUse::Fold) {
+            want(vec![(column, false)], true);
+        }
+    }
+    for key in &def.doc.unique {
+        let columns: Vec<(String, bool)> =
+            key.1.fields.iter().filter_map(|name| def.find(name.as_str())).filter_map(|field| key_column(def, field, ColumnUse::Fold)).map(|column| (column, false)).collect();
+        want(columns, false);
+    }
+    let ordered = |names: &[String]| -> Vec<(String, bool)> {
+        let columns: Option<Vec<(String, bool)>> = names
+            .iter()
+            .map(|name| {
+                let (falls, name) = name.strip_prefix('-').map_or((false, name.as_str()), |name| (true, name));
+                key_column(def, def.find(name)?, ColumnUse::Sort).map(|column| (column, falls))
+            })
+            .collect();
+        columns.unwrap_or_default()
+    };
+    for index in &def.doc.indexes {
+        want(ordered(index), false);
+    }
+    for app in schema.apps.values() {
+        for view in app.views.values() {
+            let names_it = schema.find_from(&app.app.name, &view.entity).is_some_and(|entity| entity.id == def.id);
+            if names_it && !view.sort.is_empty() {
+                // The first key alone: an index serves both directions of it.
+                let first = ordered(&view.sort[..1]).into_iter().map(|(column, _)| (column, false)).collect();
+                want(first, false);
+            }
+        }
+    }
+    wanted
+        .into_iter()
+        .map(|(columns, unique)| {
+            let parts: Vec<String> = columns.iter().map(|(column, falls)| if *falls { format!("{column}_d") } else { column.clone() }).collect();
+            let name = model::schema::physical(&format!("{}_{}_{}", if unique { "u" } else { "i" }, def.table, parts.join("_")));
+            Step::CreateIndex { name, table: def.table.clone(), columns, unique }
+        })
+        .collect()
+}
+
+impl Tx {
+    /// Makes one change of the structure.
+    ///
+    /// # Errors
+    /// Where the database cannot.
+    pub fn apply(&self, step: &Step) -> Result<(), Fault> {
+        let dialect = self.dialect();
+        let mut sql = self.sql();
+        match step {
+            Step::CreateTable { table, columns } => {
+                sql.push("CREATE TABLE IF NOT EXISTS ").name(table).push(" (").list(columns, ", ", |sql, (name, storage)| {
+                    column(sql, name, *storage);
+                    if name == "id" {
+                        sql.push(" NOT NULL PRIMARY KEY");
+                    }
+                });
+                sql.push(")").push(dialect.table_options());
+            }
+            Step::AddColumn { table, column: name, storage } => {
+                sql.push("ALTER TABLE ").name(table).push(" ADD COLUMN ");
+                column(&mut sql, name, *storage);
+            }
+            Step::CreateLinks { table, item } => {
+                sql.push("CREATE TABLE IF NOT EXISTS ").name(table).push(" (");
+                column(&mut sql, "owner", Storage::Uuid);
+                sql.push(" NOT NULL, ");
+                column(&mut sql, "value", *item);
+                sql.push(" NOT NULL, PRIMARY KEY (\"owner\", \"value\"))").push(dialect.table_options());
+                self.script(&sql.text)?;
+                let mut index = self.sql();
+                index.push("CREATE INDEX IF NOT EXISTS ").name(&model::schema::physical(&format!("i_{table}_value"))).push(" ON ").name(table).push(" (\"value\")");
+                return self.script(&index.text);
+            }
+            Step::CreateIndex { name, table, columns, unique } => {
+                sql.push(if *unique { "CREATE UNIQUE INDEX IF NOT EXISTS " } else { "CREATE INDEX IF NOT EXISTS " });
+                sql.name(name).push(" ON ").name(table).push(" (").list(columns, ", ", |sql, (column, falls)| {
+                    sql.name(column).push(dialect.direction(*falls));
+                });
+                sql.push(") WHERE \"deleted_at\" IS NULL");
+            }
+        }
+        self.script(&sql.text)
+    }
+
+    /// The columns of a table; none where it is not there.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub fn columns_of(&self, table: &str) -> Result<Vec<String>, Fault> {
+        let mut sql = self.sql();
+        sql.push(self.dialect().columns_question()).bind(Storage::Text, model::Value::text(table)).push(")");
+        self.names(&sql)
+    }
+
+    /// The names of all indexes.
+    fn indexes(&self) -> Result<Vec<String>, Fault> {
+        let mut sql = self.sql();
+        sql.push(self.dialect().indexes_question());
+        self.names(&sql)
+    }
+
+    fn names(&self, sql: &Sql) -> Result<Vec<String>, Fault> {
+        let rows = self.query(sql, &[Decode::Plain(Storage::Text)])?;
+        Ok(rows.into_iter().filter_map(|row| row.first().and_then(model::Value::as_text).map(str::to_owned)).collect())
+    }
+
+    /// Lets the database look at its statistics after the structure or much data changed.
+    ///
+    /// # Errors
+    /// Where the database cannot.
+    pub fn analyse(&self) -> Result<(), Fault> {
+        self.script("ANALYZE")
+    }
+}
+
+fn column(sql: &mut Sql, name: &str, storage: Storage) {
+    let kind = sql.dialect.column_type(storage);
+    sql.name(name).push(" ").push(&kind);
+}

@@ -1,0 +1,244 @@
+//! In charge of the workspace's own tables: what is not a record.
+//! Reading order: `Table` (a declaration), `migrate` (the frozen steps), then one file per table.
+//! Invariant: a step that was released is never changed; a newer database is refused.
+
+use model::{Storage, Value};
+
+use crate::fault::Fault;
+use crate::sql::{Decode, Sql};
+use crate::tx::Tx;
+
+pub mod access;
+pub mod change;
+pub mod file;
+pub mod idempotency;
+pub mod job;
+pub mod member;
+pub mod number;
+pub mod personal;
+pub mod revision;
+pub mod stay;
+
+/// One of the workspace's own tables.
+#[derive(Debug)]
+pub struct Table {
+    /// Its name.
+    pub name: &'static str,
+    /// Its columns, in the order of rows.
+    pub columns: &'static [(&'static str, Storage)],
+    /// The columns of its key.
+    pub key: &'static [&'static str],
+    /// Further indexes.
+    pub indexes: &'static [&'static [&'static str]],
+}
+
+/// One condition on a column; closed.
+#[derive(Clone, Debug)]
+pub enum Cond<'a> {
+    /// It is this.
+    Eq(&'a str, Value),
+    /// It is one of these.
+    In(&'a str, Vec<Value>),
+    /// It is less.
+    Lt(&'a str, Value),
+    /// It is more.
+    Gt(&'a str, Value),
+    /// It is empty.
+    Empty(&'a str),
+}
+
+/// An order: a column, and whether it falls.
+pub type Order<'a> = (&'a str, bool);
+
+impl Table {
+    fn storage(&self, name: &str) -> Storage {
+        self.columns.iter().find(|(there, _)| *there == name).map_or(Storage::Text, |(_, storage)| *storage)
+    }
+
+    fn decodes(&self) -> Vec<Decode> {
+        self.columns.iter().map(|(_, storage)| Decode::Plain(*storage)).collect()
+    }
+}
+
+/// The tables of the first step. A later version adds steps; it never changes these.
+const FIRST: &[&Table] = &[
+    &revision::POINTER,
+    &revision::REVISION,
+    &revision::SETTING,
+    &access::CREDENTIAL,
+    &access::SESSION,
+    &access::API_TOKEN,
+    &access::RESET,
+    &change::CHANGE_SET,
+    &member::MEMBER,
+    &stay::STAY,
+    &number::NUMBER,
+    &idempotency::IDEMPOTENCY,
+    &file::FILE,
+    &job::JOB,
+    &personal::SAVED_VIEW,
+    &personal::PREFERENCE,
+];
+
+/// The version of the tables that this program knows.
+const VERSION: i64 = 1;
+
+/// Brings the tables up to date.
+///
+/// # Errors
+/// Where they are of a newer version, or the database cannot.
+pub fn migrate(tx: &Tx) -> Result<(), Fault> {
+    tx.lock_key("migrate")?;
+    if tx.columns_of("sys_version")?.is_empty() {
+        first(tx)?;
+    }
+    let mut sql = tx.sql();
+    sql.push("SELECT \"version\" FROM \"sys_version\"");
+    let rows = tx.query(&sql, &[Decode::Plain(Storage::Int)])?;
+    match rows.first().and_then(|row| row.first()).and_then(Value::as_int) {
+        Some(version) if version > VERSION => Err(Fault::Gone(format!("the workspace is of version {version}; this program knows {VERSION}: use a newer one"))),
+        _ => Ok(()),
+    }
+}
+
+fn first(tx: &Tx) -> Result<(), Fault> {
+    for table in FIRST {
+        create(tx, table)?;
+    }
+    tx.script(change::create(tx.dialect()))?;
+    tx.script(crate::search::create(tx.dialect()))?;
+    let kind = tx.dialect().column_type(Storage::Int);
+    tx.script(&format!("CREATE TABLE \"sys_version\" (\"version\" {kind} NOT NULL)"))?;
+    let mut sql = tx.sql();
+    sql.push("INSERT INTO \"sys_version\" (\"version\") VALUES (").bind(Storage::Int, Value::Int(VERSION)).push(")");
+    tx.execute(&sql).map(drop)
+}
+
+fn create(tx: &Tx, table: &Table) -> Result<(), Fault> {
+    let dialect = tx.dialect();
+    let mut sql = tx.sql();
+    sql.push("CREATE TABLE ").name(table.name).push(" (").list(table.columns, ", ", |sql, (name, storage)| {
+        let kind = dialect.column_type(*storage);
+        sql.name(name).push(" ").push(&kind);
+    });
+    sql.push(", PRIMARY KEY (").list(table.key, ", ", |sql, name| {
+        sql.name(name);
+    });
+    sql.push("))").push(dialect.table_options());
+    tx.script(&sql.text)?;
+    for columns in table.indexes {
+        let mut sql = tx.sql();
+        sql.push("CREATE INDEX ").name(&format!("i_{}_{}", table.name, columns.join("_"))).push(" ON ").name(table.name).push(" (");
+        sql.list(*columns, ", ", |sql, name| {
+            sql.name(name);
+        });
+        sql.push(")");
+        tx.script(&sql.text)?;
+    }
+    Ok(())
+}
+
+fn conditions(sql: &mut Sql, table: &Table, conditions: &[Cond<'_>]) {
+    sql.push(" WHERE 1 = 1");
+    for condition in conditions {
+        sql.push(" AND ");
+        match condition {
+            Cond::Eq(name, value) => sql.name(name).push(" = ").bind(table.storage(name), value.clone()),
+            Cond::Lt(name, value) => sql.name(name).push(" < ").bind(table.storage(name), value.clone()),
+            Cond::Gt(name, value) => sql.name(name).push(" > ").bind(table.storage(name), value.clone()),
+            Cond::Empty(name) => sql.name(name).push(" IS NULL"),
+            Cond::In(_, values) if values.is_empty() => sql.push("1 = 0"),
+            Cond::In(name, values) => {
+                let storage = table.storage(name);
+                sql.name(name).push(" IN (").list(values, ", ", |sql, value| {
+                    sql.bind(storage, value.clone());
+                });
+                sql.push(")")
+            }
+        };
+    }
+}
+
+impl Tx {
+    /// Inserts rows; values stand in the order of the table's columns.
+    ///
+    /// # Errors
+    /// Where the key is taken, or the database cannot.
+    pub fn put(&self, table: &Table, rows: &[Vec<Value>]) -> Result<(), Fault> {
+        for chunk in rows.chunks(100) {
+            let sql = self.inserting(table, chunk);
+            self.execute(&sql)?;
+        }
+        Ok(())
+    }
+
+    /// Inserts a row, or puts it in the place of the one with its key.
+    ///
+    /// # Errors
+    /// Where the database cannot.
+    pub fn put_over(&self, table: &Table, row: Vec<Value>) -> Result<(), Fault> {
+        let mut sql = self.inserting(table, &[row]);
+        let others: Vec<&str> = table.columns.iter().map(|(name, _)| *name).filter(|name| !table.key.contains(name)).collect();
+        self.dialect().upsert(&mut sql, table.key, &others);
+        self.execute(&sql).map(drop)
+    }
+
+    fn inserting(&self, table: &Table, rows: &[Vec<Value>]) -> Sql {
+        let mut sql = self.sql();
+        sql.push("INSERT INTO ").name(table.name).push(" (").list(table.columns, ", ", |sql, (name, _)| {
+            sql.name(name);
+        });
+        sql.push(") VALUES ").list(rows, ", ", |sql, row| {
+            sql.push("(").list(table.columns.iter().zip(row), ", ", |sql, ((_, storage), value)| {
+                sql.bind(*storage, value.clone());
+            });
+            sql.push(")");
+        });
+        sql
+    }
+
+    /// The rows that fit, at most `limit`.
+    ///
+    /// # Errors
+    /// Where the database cannot.
+    pub fn find(&self, table: &Table, fit: &[Cond<'_>], order: &[Order<'_>], limit: u32) -> Result<Vec<Vec<Value>>, Fault> {
+        let mut sql = self.sql();
+        sql.push("SELECT ").list(table.columns, ", ", |sql, (name, _)| {
+            sql.name(name);
+        });
+        sql.push(" FROM ").name(table.name);
+        conditions(&mut sql, table, fit);
+        if !order.is_empty() {
+            let dialect = self.dialect();
+            sql.push(" ORDER BY ").list(order, ", ", |sql, (name, falls)| {
+                sql.name(name).push(dialect.direction(*falls));
+            });
+        }
+        sql.push(" LIMIT ").bind(Storage::Int, Value::Int(i64::from(limit)));
+        self.query(&sql, &table.decodes())
+    }
+
+    /// Sets columns of the rows that fit; how many there were.
+    ///
+    /// # Errors
+    /// Where the database cannot.
+    pub fn change(&self, table: &Table, set: &[(&str, Value)], fit: &[Cond<'_>]) -> Result<u64, Fault> {
+        let mut sql = self.sql();
+        sql.push("UPDATE ").name(table.name).push(" SET ").list(set, ", ", |sql, (name, value)| {
+            sql.name(name).push(" = ").bind(table.storage(name), value.clone());
+        });
+        conditions(&mut sql, table, fit);
+        self.execute(&sql)
+    }
+
+    /// Removes the rows that fit; how many there were.
+    ///
+    /// # Errors
+    /// Where the database cannot.
+    pub fn remove(&self, table: &Table, fit: &[Cond<'_>]) -> Result<u64, Fault> {
+        let mut sql = self.sql();
+        sql.push("DELETE FROM ").name(table.name);
+        conditions(&mut sql, table, fit);
+        self.execute(&sql)
+    }
+}

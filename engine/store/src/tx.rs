@@ -1,0 +1,174 @@
+//! In charge of one transaction: the only way to read and write.
+//! Invariant: dead after its work has returned; a savepoint that fails undoes itself alone.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use model::Value;
+use rusqlite::Connection;
+use rusqlite::params_from_iter;
+
+use crate::db::Session;
+use crate::dialect::Dialect;
+use crate::dialect::sqlite;
+use crate::fault::Fault;
+use crate::sql::{Decode, Sql};
+
+/// How rows are locked while they are read; closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lock {
+    /// Not at all.
+    None,
+    /// Against deletion: they are about to be referred to.
+    Share,
+    /// Against every change: they are about to be written.
+    Update,
+}
+
+/// An open transaction. Cheap to clone.
+#[derive(Clone)]
+pub struct Tx(Rc<Open>);
+
+struct Open {
+    on: On,
+    alive: Cell<bool>,
+    last: RefCell<Option<Fault>>,
+    savepoints: Cell<u32>,
+}
+
+enum On {
+    Sqlite(Rc<Connection>),
+    Postgres(Rc<Session>),
+}
+
+impl Tx {
+    pub(crate) fn sqlite(connection: Rc<Connection>) -> Self {
+        Self::on(On::Sqlite(connection))
+    }
+
+    pub(crate) fn postgres(session: Rc<Session>) -> Self {
+        Self::on(On::Postgres(session))
+    }
+
+    fn on(on: On) -> Self {
+        Self(Rc::new(Open { on, alive: Cell::new(true), last: RefCell::new(None), savepoints: Cell::new(0) }))
+    }
+
+    /// Ends the handle: its work has returned.
+    pub(crate) fn end(&self) {
+        self.0.alive.set(false);
+    }
+
+    /// The last fault that the database gave.
+    pub(crate) fn last_fault(&self) -> Option<Fault> {
+        self.0.last.borrow().clone()
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        match &self.0.on {
+            On::Sqlite(_) => Dialect::Sqlite,
+            On::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    pub(crate) fn sql(&self) -> Sql {
+        Sql::new(self.dialect())
+    }
+
+    fn alive(&self) -> Result<(), Fault> {
+        if self.0.alive.get() { Ok(()) } else { Err(Fault::Sql("the transaction has ended".to_owned())) }
+    }
+
+    fn noted<T>(&self, result: Result<T, Fault>) -> Result<T, Fault> {
+        if let Err(fault) = &result {
+            *self.0.last.borrow_mut() = Some(fault.clone());
+        }
+        result
+    }
+
+    /// The rows of a question.
+    pub(crate) fn query(&self, sql: &Sql, how: &[Decode]) -> Result<Vec<Vec<Value>>, Fault> {
+        let mut rows = Vec::new();
+        self.each(sql, how, |row| rows.push(row))?;
+        Ok(rows)
+    }
+
+    /// Hands on each row of a question.
+    pub(crate) fn each(&self, sql: &Sql, how: &[Decode], mut take: impl FnMut(Vec<Value>)) -> Result<(), Fault> {
+        self.alive()?;
+        let result = match &self.0.on {
+            On::Sqlite(connection) => query_sqlite(connection, sql, how, &mut take),
+            On::Postgres(session) => session.query(sql, how).map(|rows| rows.into_iter().for_each(take)),
+        };
+        self.noted(result)
+    }
+
+    /// Runs a statement; the rows that it touched.
+    pub(crate) fn execute(&self, sql: &Sql) -> Result<u64, Fault> {
+        self.alive()?;
+        let result = match &self.0.on {
+            On::Sqlite(connection) => {
+                let binds = sql.binds.iter().map(|(storage, value)| sqlite::encode(*storage, value));
+                let done = connection.prepare_cached(&sql.text).and_then(|mut statement| statement.execute(params_from_iter(binds)));
+                done.map(|rows| rows as u64).map_err(|error| sqlite::fault(&error))
+            }
+            On::Postgres(session) => session.execute(sql),
+        };
+        self.noted(result)
+    }
+
+    /// Runs statements without parameters.
+    pub(crate) fn script(&self, text: &str) -> Result<(), Fault> {
+        self.alive()?;
+        let result = match &self.0.on {
+            On::Sqlite(connection) => connection.execute_batch(text).map_err(|error| sqlite::fault(&error)),
+            On::Postgres(session) => session.script(text),
+        };
+        self.noted(result)
+    }
+
+    /// Runs `work` so that its failure undoes it alone.
+    ///
+    /// # Errors
+    /// What `work` says, or that the database could not.
+    pub fn savepoint<T, E: From<Fault>>(&self, work: impl FnOnce(&Self) -> Result<T, E>) -> Result<T, E> {
+        let number = self.0.savepoints.get();
+        self.0.savepoints.set(number + 1);
+        self.script(&format!("SAVEPOINT inner_{number}"))?;
+        let result = work(self);
+        if result.is_err() {
+            self.script(&format!("ROLLBACK TO SAVEPOINT inner_{number}"))?;
+        }
+        self.script(&format!("RELEASE SAVEPOINT inner_{number}"))?;
+        self.0.savepoints.set(number);
+        result
+    }
+
+    /// Holds the others off `key` until the transaction ends. The one writer of SQLite needs no such thing.
+    ///
+    /// # Errors
+    /// Where the database cannot.
+    pub fn lock_key(&self, key: &str) -> Result<(), Fault> {
+        if self.dialect() == Dialect::Sqlite {
+            return Ok(());
+        }
+        let mut sql = self.sql();
+        sql.push("SELECT CAST(pg_advisory_xact_lock(hashtextextended(").bind(model::Storage::Text, Value::text(key)).push(", 7)) AS text)");
+        self.query(&sql, &[]).map(drop)
+    }
+}
+
+fn query_sqlite(connection: &Connection, sql: &Sql, how: &[Decode], take: &mut dyn FnMut(Vec<Value>)) -> Result<(), Fault> {
+    let wrong = |error: rusqlite::Error| sqlite::fault(&error);
+    let mut statement = connection.prepare_cached(&sql.text).map_err(wrong)?;
+    let binds = sql.binds.iter().map(|(storage, value)| sqlite::encode(*storage, value));
+    let mut rows = statement.query(params_from_iter(binds)).map_err(wrong)?;
+    while let Some(row) = rows.next().map_err(wrong)? {
+        let mut values = Vec::with_capacity(how.len());
+        for (index, how) in how.iter().enumerate() {
+            values.push(sqlite::decode(*how, row.get_ref(index).map_err(wrong)?)?);
+        }
+        take(values);
+    }
+    Ok(())
+}
