@@ -2,7 +2,7 @@
 //! Invariant: either a whole schema or every fault found; pointers are into the workspace, `/{app}/entities/…`.
 //! Invariant: the same documents and layout give the same tables, columns and slots.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -11,24 +11,9 @@ use crate::doc::{App, Entity, Field};
 use crate::fault::Diagnostic;
 use crate::field::{self, CompileContext, Compiled, Role, RollupFn, Shape, TypedField};
 use crate::name::{EntityName, Name};
+use crate::schema::layout::Layout;
 use crate::schema::system::{self, Holds, IdField};
 use crate::schema::{ColumnDef, EntityDef, EntityId, FieldDef, FieldId, InverseDef, LineOf, Referrer, Schema, Via};
-
-/// Which generation of columns each field lives in; 1 where not named. A field that changes the type
-/// of its columns goes to the next generation, and the former columns are retired.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Layout {
-    /// By `app.entity`, by field.
-    pub generations: BTreeMap<String, BTreeMap<String, u16>>,
-}
-
-impl Layout {
-    /// The generation of a field's columns.
-    #[must_use]
-    pub fn generation(&self, entity: &str, field: &str) -> u16 {
-        self.generations.get(entity).and_then(|fields| fields.get(field)).copied().unwrap_or(1)
-    }
-}
 
 /// Whether an expression is computed on read (it depends on the clock in the plain way that SQL can follow).
 pub type IsOnRead<'a> = &'a dyn Fn(&str) -> bool;

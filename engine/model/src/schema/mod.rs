@@ -16,9 +16,11 @@ use crate::name::{EntityName, Name};
 use crate::value::{Storage, Value};
 
 mod build;
+mod layout;
 mod system;
 
-pub use build::{Layout, build, physical};
+pub use build::{IsOnRead, build, physical};
+pub use layout::{ColumnNote, Layout, next_layout};
 pub use system::SYSTEM_FIELDS;
 
 /// An entity's place in its schema; stable only within one schema.
