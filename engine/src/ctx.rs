@@ -14,7 +14,7 @@ use crate::published::Published;
 use crate::records::Channel;
 
 /// The counter of ids that are made in the same moment.
-static IDS: std::sync::LazyLock<uuid::ContextV7> = std::sync::LazyLock::new(uuid::ContextV7::new);
+static IDS: std::sync::LazyLock<parking_lot::Mutex<uuid::ContextV7>> = std::sync::LazyLock::new(|| parking_lot::Mutex::new(uuid::ContextV7::new()));
 
 /// A person who is signed in, with what rights depend on.
 #[derive(Debug)]
@@ -151,7 +151,7 @@ impl Ctx {
     pub fn new_id(&self) -> Uuid {
         let micros = u64::try_from(self.now.timestamp_micros()).unwrap_or_default();
         let (seconds, nanos) = (micros / 1_000_000, u32::try_from(micros % 1_000_000 * 1_000).unwrap_or_default());
-        Uuid::new_v7(uuid::Timestamp::from_unix(&*IDS, seconds, nanos))
+        Uuid::new_v7(uuid::Timestamp::from_unix(&*IDS.lock(), seconds, nanos))
     }
 
     /// The time zone whose days count in scopes, roll-ups and numbers.

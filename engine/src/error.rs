@@ -70,6 +70,12 @@ impl Error {
     }
 }
 
+impl From<rules::eval::HostFault> for Error {
+    fn from(fault: rules::eval::HostFault) -> Self {
+        Self::Internal(fault.0)
+    }
+}
+
 impl From<Vec<Violation>> for Error {
     fn from(faults: Vec<Violation>) -> Self {
         Self::Invalid(faults)

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use model::doc::{App, Condition, Fill, Pipeline, Transition, ValueSpec};
+use model::doc::{App, Condition, Fill, Package, Pipeline, Transition, ValueSpec};
 use model::field::Role;
 use model::schema::Layout;
 use model::{Diagnostic, EntityDef, EntityId, FieldDef, FieldId, Filter, Label, Name, Schema};
@@ -29,6 +29,8 @@ pub struct Published {
     pub schema: Arc<Schema>,
     /// Which generation of columns each field lives in.
     pub layout: Layout,
+    /// The apps as they were installed and changed, with their files.
+    pub packages: IndexMap<Name, Arc<Package>>,
     /// What is compiled for each entity; an `EntityId` is an index.
     pub plans: Vec<EntityPlan>,
     /// What is computed from what.
@@ -218,7 +220,14 @@ impl Published {
         let settings: HashMap<String, Map<String, Json>> = settings;
         let zone = settings.get("core").and_then(|core| core.get("time_zone")).and_then(Json::as_str).and_then(|name| name.parse().ok());
         let all_grants = Arc::new(Grants::all(&schema));
-        Ok(Self { revision, schema: Arc::new(schema), layout, plans, graph, settings, zone: zone.unwrap_or(chrono_tz::UTC), all_grants })
+        Ok(Self { revision, schema: Arc::new(schema), layout, packages: IndexMap::new(), plans, graph, settings, zone: zone.unwrap_or(chrono_tz::UTC), all_grants })
+    }
+
+    /// The same with the packages that it was compiled from.
+    #[must_use]
+    pub fn with_packages(mut self, packages: IndexMap<Name, Arc<Package>>) -> Self {
+        self.packages = packages;
+        self
     }
 
     /// What is compiled for `entity`, which must be of this snapshot.

@@ -8,7 +8,6 @@ use indexmap::IndexMap;
 use model::field::{AcceptContext, ColumnUse, Role, TextContext};
 use model::{Cells, Code, EntityDef, FieldDef, FieldId, Input, Message, Value, Violation};
 use rules::policy::Grant;
-use rules::query::View;
 
 use crate::ctx::Ctx;
 use crate::records::submission::Channel;

@@ -188,3 +188,52 @@ pub(crate) fn tree_parent(def: &EntityDef, cells: Option<&Arc<Cells>>) -> Option
     let cells = cells.filter(|cells| is_live(def, cells))?;
     def.field(def.tree?).cells(cells).first().and_then(Value::as_uuid)
 }
+
+/// Computes formulas and roll-ups of all records of `entities` anew, until nothing changes.
+///
+/// # Errors
+/// Where the store could not.
+pub fn recompute_all(cx: &crate::ctx::Ctx, tx: &store::Tx, entities: &std::collections::BTreeSet<model::EntityId>) -> Result<(), Error> {
+    /// Chains of roll-ups are 8 long at most.
+    const PASSES: usize = 9;
+    let writer = Writer::new(cx, tx);
+    for _ in 0..PASSES {
+        let mut changed = false;
+        for entity in entities {
+            changed |= recompute(&writer, writer.def(*entity))?;
+        }
+        if !changed {
+            break;
+        }
+    }
+    writer.log.borrow_mut().flush(tx)?;
+    Ok(())
+}
+
+/// One pass over an entity's records, page by page; whether anything was different.
+fn recompute(w: &Writer<'_>, def: &EntityDef) -> Result<bool, Error> {
+    const PAGE: u32 = 500;
+    let (mut changed, mut after) = (false, None);
+    loop {
+        let query = Select { after: after.take(), limit: PAGE, slots: (0..def.columns.len()).collect(), ..Select::of(def.id, Predicate::True, Binned::Live) };
+        let rows = w.tx.select(&w.app.schema, &query)?;
+        let mut changes = Vec::new();
+        for row in &rows {
+            let Some(id) = def.slot("id").and_then(|slot| row.cells.get(slot)).and_then(Value::as_uuid) else { continue };
+            let mut cells = row.cells.clone();
+            for rollup in w.app.graph.rollups_on(def.id) {
+                recount(w, rollup, id, &mut cells)?;
+            }
+            crate::records::formulas::own(w, def, w.plan(def.id), Some(&row.cells), &mut cells)?;
+            if cells != row.cells {
+                changes.push((id, Arc::new(row.cells.clone()), Arc::new(cells)));
+            }
+        }
+        changed |= !changes.is_empty();
+        crate::records::persist::computed(w, def, &changes)?;
+        match rows.last() {
+            Some(last) if rows.len() >= PAGE as usize => after = Some(last.keys.clone()),
+            Some(_) | None => return Ok(changed),
+        }
+    }
+}

@@ -3,17 +3,14 @@
 //! Invariant: rights are checked before anything is written, and again on what is to be written.
 //! Invariant: the rows of a slice are loaded, checked and written together; a row with a fault is left out.
 
-use std::sync::Arc;
-
 use indexmap::IndexMap;
 use model::{EntityId, Input};
-use store::{Lock, Tx};
+use store::Lock;
 use uuid::Uuid;
 
-use crate::ctx::Ctx;
 use crate::error::Error;
 use crate::records::accept::{Purpose, accept};
-use crate::records::consequences::{self, Touched};
+use crate::records::consequences;
 use crate::records::slice::{Doing, Moving, Row, Slice, Writer};
 use crate::records::submission::{Outcome, Submission, Written};
 use crate::records::{check, fill, formulas, integrity, lines, moves, permit, persist, remove};
@@ -21,16 +18,8 @@ use crate::records::{check, fill, formulas, integrity, lines, moves, permit, per
 /// How deep changes may set off one another.
 pub(crate) const MAX_DEPTH: u8 = 8;
 
-/// Writes submissions of one entity: a result for each, in order. With an error nothing of the transaction may be kept;
-/// a faulty row alone is not written while the others are.
-pub(crate) fn write(cx: &Ctx, tx: &Tx, entity: EntityId, submissions: Vec<Submission>) -> Result<Vec<Result<Written, Error>>, Error> {
-    let writer = Writer::new(cx, tx);
-    let results = write_slice(&writer, entity, submissions)?;
-    writer.log.borrow_mut().flush(tx)?;
-    Ok(results)
-}
-
-/// The same within a write that is under way.
+/// Writes submissions of one entity within an open transaction: a result for each, in order. With an error nothing of the
+/// transaction may be kept; a faulty row alone is not written while the others are.
 pub(crate) fn write_slice(w: &Writer<'_>, entity: EntityId, submissions: Vec<Submission>) -> Result<Vec<Result<Written, Error>>, Error> {
     if w.cx.depth > MAX_DEPTH {
         return Err(Error::of(model::Code::DepthExceeded, model::Message::new("depth_exceeded")));
@@ -167,7 +156,3 @@ fn result_of(row: Row) -> Result<Written, Error> {
     Ok(Written { id: row.id, version: row.version.unwrap_or_default(), outcome: row.outcome.unwrap_or(Outcome::Unchanged), json: None, left_sight: row.left_sight })
 }
 
-/// A record that was written, for what follows from it.
-pub(crate) fn touched_of(entity: EntityId, id: Uuid, before: Option<Arc<model::Cells>>, after: Arc<model::Cells>) -> Touched {
-    Touched { entity, id, before, after }
-}

@@ -13,44 +13,52 @@ pub static CREDENTIAL: Table = Table {
     indexes: &[],
 };
 
-/// Signed-in browsers and programs, by the hash of their secret.
+/// Signed-in browsers, by the hash of their secret.
 pub static SESSION: Table = Table {
     name: "sys_session",
     columns: &[
-        ("hash", Storage::Bytes),
-        ("id", Storage::Uuid),
+        ("id", Storage::Text),
+        ("handle", Storage::Uuid),
         ("user", Storage::Uuid),
-        ("kind", Storage::Text),
+        ("csrf", Storage::Text),
         ("created_at", Storage::Timestamp),
         ("seen_at", Storage::Timestamp),
         ("expires_at", Storage::Timestamp),
+        ("address", Storage::Text),
         ("agent", Storage::Text),
-        ("parent", Storage::Uuid),
     ],
-    key: &["hash"],
-    indexes: &[&["user"]],
+    key: &["id"],
+    indexes: &[&["user"], &["expires_at"]],
 };
 
 /// Tokens of programs, by their hash.
 pub static API_TOKEN: Table = Table {
     name: "sys_api_token",
     columns: &[
-        ("hash", Storage::Bytes),
-        ("id", Storage::Uuid),
+        ("id", Storage::Text),
+        ("handle", Storage::Uuid),
         ("user", Storage::Uuid),
-        ("name", Storage::Text),
+        ("label", Storage::Text),
         ("scopes", Storage::Json),
+        ("created_at", Storage::Timestamp),
+        ("seen_at", Storage::Timestamp),
+        ("expires_at", Storage::Timestamp),
+        ("session", Storage::Text),
+    ],
+    key: &["id"],
+    indexes: &[&["user"], &["session"]],
+};
+
+/// Links by which a password is set once, by the hash of their secret.
+pub static LINK: Table = Table {
+    name: "sys_link",
+    columns: &[
+        ("id", Storage::Text),
+        ("user", Storage::Uuid),
+        ("purpose", Storage::Text),
         ("created_at", Storage::Timestamp),
         ("expires_at", Storage::Timestamp),
     ],
-    key: &["hash"],
-    indexes: &[&["user"]],
-};
-
-/// Links by which a password is set once.
-pub static RESET: Table = Table {
-    name: "sys_reset",
-    columns: &[("hash", Storage::Bytes), ("user", Storage::Uuid), ("expires_at", Storage::Timestamp)],
-    key: &["hash"],
+    key: &["id"],
     indexes: &[&["user"]],
 };

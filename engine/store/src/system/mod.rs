@@ -68,7 +68,7 @@ const FIRST: &[&Table] = &[
     &access::CREDENTIAL,
     &access::SESSION,
     &access::API_TOKEN,
-    &access::RESET,
+    &access::LINK,
     &change::CHANGE_SET,
     &member::MEMBER,
     &stay::STAY,

@@ -12,10 +12,10 @@ pub static SAVED_VIEW: Table = Table {
     indexes: &[&["user"]],
 };
 
-/// Preferences by person and name.
+/// Preferences by person.
 pub static PREFERENCE: Table = Table {
     name: "sys_preference",
-    columns: &[("user", Storage::Uuid), ("name", Storage::Text), ("value", Storage::Json)],
-    key: &["user", "name"],
+    columns: &[("user", Storage::Uuid), ("value", Storage::Json)],
+    key: &["user"],
     indexes: &[],
 };

@@ -1,0 +1,66 @@
+//! In charge of files that come to hang on records: a step of the write path.
+//! Invariant: only one's own upload, or what hangs on the record already, may be put into a field: an id from elsewhere is no key to a file.
+//! Invariant: name, size and type in a record are the engine's, never the client's.
+
+use std::sync::Arc;
+
+use model::{Cells, Code, EntityDef, FieldDef, Message, Value, Violation};
+use serde_json::Value as Json;
+use store::Tx;
+use store::system::Cond;
+use store::system::file::FILE;
+use uuid::Uuid;
+
+use super::FileRow;
+use crate::ctx::Ctx;
+use crate::error::Error;
+
+/// The ids of files in the value of a field.
+pub(super) fn ids(json: &Json) -> impl Iterator<Item = &str> {
+    let one = json.as_object().map(|_| json);
+    one.into_iter().chain(json.as_array().into_iter().flatten()).filter_map(|file| file.get("id").and_then(Json::as_str))
+}
+
+/// Fills what a record keeps of its files and hangs new ones on it; what is refused stays unchanged.
+///
+/// # Errors
+/// Where the store could not; the inner error is the caller's fault.
+pub(crate) fn claim(cx: &Ctx, tx: &Tx, def: &EntityDef, record: Uuid, field: &FieldDef, after: &mut Cells) -> Result<Result<(), Violation>, Error> {
+    let Some(slot) = field.slot() else { return Ok(Ok(())) };
+    let Some(Value::Json(sent)) = after.get(slot) else { return Ok(Ok(())) };
+    let wanted: Vec<Uuid> = ids(sent).filter_map(|id| Uuid::try_parse(id).ok()).collect();
+    let keys = wanted.iter().copied().map(Value::Uuid).collect();
+    let most = u32::try_from(wanted.len()).unwrap_or(u32::MAX).max(1);
+    let rows: Vec<FileRow> = tx.find(&FILE, &[Cond::In("id", keys)], &[], most)?.iter().filter_map(|row| FileRow::read(row)).collect();
+    let mut filled = Vec::new();
+    for id in &wanted {
+        let Some(row) = rows.iter().find(|row| row.info.id == *id).filter(|row| may_hang(cx, def, record, row)) else {
+            return Ok(Err(Violation::of_field(field.name.as_str(), Code::BadReference, Message::new("bad_reference"))));
+        };
+        // Settings of the kind say that only pictures may be here.
+        let only_pictures = matches!(field.doc.kind.as_str(), "image" | "signature");
+        if only_pictures && (!row.info.kind.starts_with("image/") || row.info.kind == "image/svg+xml") {
+            return Ok(Err(Violation::of_field(field.name.as_str(), Code::BadFormat, Message::new("file_not_image"))));
+        }
+        filled.push(row.info.to_json());
+    }
+    for row in rows.iter().filter(|row| row.record.is_none()) {
+        let set = [("entity", Value::text(def.name.as_str())), ("record", Value::Uuid(record))];
+        tx.change(&FILE, &set, &[Cond::Eq("id", Value::Uuid(row.info.id))])?;
+    }
+    let json = if sent.is_array() { Json::Array(filled) } else { filled.into_iter().next().unwrap_or_default() };
+    if let Some(cell) = after.get_mut(slot) {
+        *cell = if json.is_null() { Value::Null } else { Value::Json(Arc::new(json)) };
+    }
+    Ok(Ok(()))
+}
+
+fn may_hang(cx: &Ctx, def: &EntityDef, record: Uuid, row: &FileRow) -> bool {
+    match (&row.entity, row.record) {
+        (Some(entity), Some(there)) => there == record && entity == def.name.as_str(),
+        _ => match cx.caller.user() {
+            Some(user) => row.by == Some(user),
+            None => true,
+        },
+    }
+}

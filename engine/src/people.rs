@@ -1,0 +1,184 @@
+//! In charge of people as rights see them: who they are, who is below them, what they may do.
+//! Invariant: a person who is not active or not there has no rights; a change of people is effective at once.
+
+use std::sync::Arc;
+
+use model::{Cells, EntityDef, Value};
+use rules::policy::Grants;
+use rules::query::Params;
+use store::{Lock, Tx};
+use uuid::Uuid;
+
+use crate::Engine;
+use crate::ctx::{Caller, Cause, Ctx, Person};
+use crate::error::Error;
+use crate::published::Published;
+use crate::records::Channel;
+use crate::records::lookup::is_live;
+
+/// What is kept of a person between requests.
+#[derive(Clone)]
+pub(crate) struct Known {
+    pub(crate) person: Arc<Person>,
+    pub(crate) grants: Arc<Grants>,
+    revision: i64,
+    epoch: u64,
+}
+
+/// The roles that everybody has beside their own.
+const EVERYONE: &str = "core.everyone";
+const COLLABORATOR: &str = "core.collaborator";
+/// The role without limits.
+pub const ADMIN: &str = "core.admin";
+
+impl Engine {
+    /// A person with their rights; none where there is no such active user.
+    ///
+    /// # Errors
+    /// Where the store could not.
+    pub async fn person(&self, user: Uuid) -> Result<Option<Arc<Person>>, Error> {
+        Ok(self.known(user).await?.map(|known| known.person))
+    }
+
+    async fn known(&self, user: Uuid) -> Result<Option<Known>, Error> {
+        let (app, epoch) = (self.current(), self.people_epoch());
+        if self.store().is_exclusive()
+            && let Some(known) = self.known_people().lock().get(&user)
+            && known.revision == app.revision
+            && known.epoch == epoch
+        {
+            return Ok(Some(known.clone()));
+        }
+        let now = self.now();
+        let at = Arc::clone(&app);
+        let read = self.store().read(move |tx| person(tx, &at, user)).await?;
+        let Some(person) = read else { return Ok(None) };
+        let grants = Arc::new(grants(&app, &person, now));
+        let known = Known { person: Arc::new(person), grants, revision: app.revision, epoch };
+        self.known_people().lock().insert(user, known.clone());
+        Ok(Some(known))
+    }
+
+    /// A request's facts for a person.
+    ///
+    /// # Errors
+    /// `Unauthenticated` where there is no such active user.
+    pub async fn context(&self, user: Uuid, locale: Option<&str>) -> Result<Ctx, Error> {
+        let known = self.known(user).await?.ok_or(Error::Unauthenticated)?;
+        let app = self.current();
+        let grants = if known.person.admin { Arc::clone(&app.all_grants) } else { Arc::clone(&known.grants) };
+        Ok(Ctx {
+            app,
+            grants,
+            now: self.now(),
+            zone: known.person.zone,
+            locale: locale.unwrap_or(&known.person.locale).to_owned(),
+            caller: Caller::Person(known.person),
+            channel: Channel::Request,
+            cause: Cause::Request,
+            change_set: None,
+            depth: 0,
+        })
+    }
+
+    /// The engine's own facts: all rights, nobody's name.
+    #[must_use]
+    pub fn system(&self) -> Ctx {
+        let app = self.current();
+        Ctx {
+            grants: Arc::clone(&app.all_grants),
+            now: self.now(),
+            zone: app.zone,
+            locale: "en".to_owned(),
+            caller: Caller::System,
+            channel: Channel::Engine,
+            cause: Cause::Request,
+            change_set: None,
+            depth: 0,
+            app,
+        }
+    }
+
+    /// The same request's facts under the snapshot that is current now.
+    pub(crate) async fn renewed(&self, cx: &Ctx) -> Result<Ctx, Error> {
+        self.reload_if_stale().await?;
+        let fresh = match cx.caller.user() {
+            Some(user) => self.context(user, Some(&cx.locale)).await?,
+            None => self.system(),
+        };
+        Ok(Ctx { channel: cx.channel, cause: cx.cause, change_set: cx.change_set, depth: cx.depth, now: cx.now, ..fresh })
+    }
+}
+
+fn text(def: &EntityDef, cells: &Cells, name: &str) -> Option<String> {
+    def.slot(name).and_then(|slot| cells.get(slot)).and_then(Value::as_text).map(str::to_owned)
+}
+
+fn id(def: &EntityDef, cells: &Cells, name: &str) -> Option<Uuid> {
+    def.slot(name).and_then(|slot| cells.get(slot)).and_then(Value::as_uuid)
+}
+
+/// Reads a person.
+fn person(tx: &Tx, app: &Published, user: Uuid) -> Result<Option<Person>, Error> {
+    let Some(def) = app.schema.find("core.user") else { return Ok(None) };
+    let Some(cells) = tx.load(def, &[user], Lock::None)?.pop().flatten().filter(|cells| is_live(def, cells)) else { return Ok(None) };
+    if def.slot("active").and_then(|slot| cells.get(slot)).and_then(Value::as_bool) == Some(false) {
+        return Ok(None);
+    }
+    let roles: Vec<String> =
+        def.slot("roles").and_then(|slot| cells.get(slot)).map_or(&[][..], Value::items).iter().filter_map(Value::as_text).map(str::to_owned).collect();
+    let department = id(def, &cells, "department");
+    let reports = match def.tree {
+        Some(tree) => tx.descendants(def, tree, user)?.into_iter().filter(|other| *other != user).collect(),
+        None => Vec::new(),
+    };
+    let mut departments_below = Vec::new();
+    if let (Some(department), Some(departments)) = (department, app.schema.find("core.department")) {
+        departments_below.push(department);
+        if let Some(tree) = departments.tree {
+            departments_below.extend(tx.descendants(departments, tree, department)?.into_iter().filter(|other| *other != department));
+        }
+    }
+    let zone = text(def, &cells, "time_zone").and_then(|name| name.parse().ok()).unwrap_or(app.zone);
+    Ok(Some(Person {
+        id: user,
+        admin: roles.iter().any(|role| role == ADMIN),
+        roles,
+        reports,
+        department,
+        departments_below,
+        locale: text(def, &cells, "locale").unwrap_or_else(|| "en".to_owned()),
+        zone,
+        cells,
+    }))
+}
+
+/// The rights of a person.
+fn grants(app: &Published, person: &Person, now: chrono::DateTime<chrono::Utc>) -> Grants {
+    if person.admin {
+        return Grants::all(&app.schema);
+    }
+    let mut names: Vec<&str> = vec![EVERYONE];
+    if !person.roles.is_empty() {
+        names.push(COLLABORATOR);
+    }
+    names.extend(person.roles.iter().map(String::as_str));
+    let roles: Vec<(&str, &model::doc::Role)> = names
+        .into_iter()
+        .filter_map(|name| {
+            let (app_name, role) = name.split_once('.')?;
+            Some((app_name, app.app(app_name)?.roles.get(role)?))
+        })
+        .collect();
+    let params = Params {
+        me: Some(person.id),
+        me_cells: Some(&person.cells),
+        departments_below: &person.departments_below,
+        reports: &person.reports,
+        now,
+        zone: app.zone,
+        record: None,
+        settings: app.settings_of("core"),
+    };
+    Grants::compile(&app.schema, app.graph.sources(), &roles, &params)
+}
