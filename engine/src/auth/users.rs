@@ -15,8 +15,7 @@ use super::{Auth, password};
 use crate::ctx::Ctx;
 use crate::error::Error;
 use crate::published::Published;
-use crate::records::Submission;
-use crate::{Batch, ListRequest, Shape};
+use crate::records::{Batch, ListRequest, Shape, Submission};
 
 /// A person to be made.
 #[derive(Clone, Debug, Default)]
