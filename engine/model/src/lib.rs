@@ -6,6 +6,7 @@
 //! Invariant: pure. No clock, no database, no HTTP, nothing async; the same documents give the same schema.
 
 pub mod check;
+pub mod diff;
 pub mod doc;
 pub mod fault;
 pub mod field;
@@ -14,9 +15,11 @@ pub mod hint;
 pub mod input;
 pub mod json;
 pub mod label;
+pub mod merge;
 pub mod message;
 pub mod name;
 pub mod package;
+pub mod patch;
 pub mod schema;
 pub mod schemas;
 pub mod text;
