@@ -3,15 +3,18 @@
 //! `people` (rights), `publish` (a new revision), `imports`.
 //! Invariant: every call takes the caller's `Ctx`; rights are checked inside, never by the face.
 
+pub mod auth;
 pub mod clock;
 mod ctx;
 mod error;
 pub mod keys;
 mod meta;
 pub mod people;
+pub mod packages;
 mod publish;
 pub mod published;
 pub mod records;
+pub mod scenarios;
 mod titles;
 
 use std::collections::HashMap;

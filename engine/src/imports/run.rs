@@ -1,0 +1,561 @@
+//! In charge of running an import: files read on a thread of their own, rows written slice by slice, rows that wait tried again.
+//! Reading order: `Run`, `Progress`; `pass`, `part`, `step`.
+//! Invariant: progress and error rows are those of the slices that were committed, also after a kill.
+//! Invariant: memory does not grow with the file: a few batches are under way at any time.
+
+use std::collections::{HashSet, VecDeque};
+use std::io::Read;
+use std::sync::Arc;
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+use model::doc::Import;
+use model::{Code, EntityId, Message, Value, Violation};
+use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
+use store::{Fault, Tx};
+use store::system::change::CHANGE_SET;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::plan::{self, Mapped, Plan};
+use super::read::{self, Options, Piece};
+use super::report;
+use super::resolve::Known;
+use super::slice::{self, End, Manner, Outcomes};
+use crate::Engine;
+use crate::ctx::Ctx;
+use crate::error::Error;
+use crate::files::Content;
+use crate::jobs::Halt;
+use crate::records::current_or_superseded;
+
+/// Rows that the reading thread hands over at once.
+const BATCH: usize = 100;
+/// Batches that may be under way.
+const UNDER_WAY: usize = 8;
+/// The fewest and the most rows of a slice.
+const SLICE: std::ops::RangeInclusive<usize> = 50..=500;
+/// The time that a slice may take of the writer.
+const SLICE_MICROS: u128 = 20_000;
+/// How often a slice is tried that the database had no time for.
+const TRIES: u32 = 8;
+/// Files of error rows, by part; parts beyond share the last.
+const ERRORS: [&str; 4] = ["errors-0.csv", "errors-1.csv", "errors-2.csv", "errors-3.csv"];
+/// Rows that wait, by turns: one is read while the other is written.
+const WAITING: [&str; 2] = ["waiting-0", "waiting-1"];
+/// Bits of an ordinal in a file of waiting rows; the part stands above.
+const ORDINAL_BITS: u32 = 48;
+
+/// One file of an import.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    pub(crate) document: Import,
+    pub(crate) content: Content,
+}
+
+/// How far an import is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Progress {
+    /// Rows in all, where that is known.
+    pub(crate) total: Option<u64>,
+    /// Rows that something became of.
+    pub(crate) done: u64,
+    pub(crate) created: u64,
+    pub(crate) updated: u64,
+    pub(crate) skipped: u64,
+    pub(crate) failed: u64,
+    /// The changes that belong together.
+    pub(crate) change_set: Option<Uuid>,
+    pub(crate) error: Option<String>,
+    /// Starts without progress.
+    pub(crate) starts: u64,
+    /// The time that rows that wait are tried.
+    pass: u32,
+    /// Whether no later row can bring what is missing.
+    last: bool,
+    /// The part that is read.
+    part: usize,
+    /// The next row of it.
+    next: u64,
+    /// Rows that wait, of this pass and of the one before.
+    waiting: u64,
+    waited: u64,
+    /// How long the files of error rows are.
+    errors: Vec<u64>,
+}
+
+impl Progress {
+    /// The file of error rows of a part, and whether it has any.
+    pub(crate) fn error_file(&self, part: usize) -> Option<&'static str> {
+        let part = part.min(ERRORS.len() - 1);
+        self.errors.get(part).filter(|length| **length > 0).and_then(|_| ERRORS.get(part).copied())
+    }
+
+    /// The first part that has error rows.
+    pub(crate) fn first_errors(&self) -> Option<usize> {
+        self.errors.iter().position(|length| *length > 0)
+    }
+}
+
+/// Keeps what a run tells; closed.
+pub(crate) trait Journal: Send + Sync {
+    /// Within the transaction of a slice.
+    fn keep(&self, tx: &Tx, progress: &Progress, now: DateTime<Utc>) -> Result<(), Halt>;
+    /// After the commit.
+    fn tell(&self, progress: &Progress);
+}
+
+/// For runs that nobody takes up again: seeds and demonstrations.
+pub(crate) struct NoJournal;
+
+impl Journal for NoJournal {
+    fn keep(&self, _: &Tx, _: &Progress, _: DateTime<Utc>) -> Result<(), Halt> {
+        Ok(())
+    }
+
+    fn tell(&self, _: &Progress) {}
+}
+
+/// An import that is run.
+pub(crate) struct Run {
+    pub(crate) engine: Engine,
+    pub(crate) cx: Ctx,
+    /// The app that the document is of.
+    pub(crate) app: Option<String>,
+    pub(crate) parts: Vec<Part>,
+    pub(crate) dry_run: bool,
+    /// Days that dates are moved by.
+    pub(crate) shift: i64,
+    /// Whether records that a person has changed stay as they are.
+    pub(crate) keep_edits: bool,
+    /// Names the files of error rows and waiting rows.
+    pub(crate) id: Uuid,
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) progress: Progress,
+    /// The records that were made, where somebody asks.
+    pub(crate) made: Option<Vec<Uuid>>,
+}
+
+/// What the reading thread hands over; closed.
+enum Handed {
+    Plan(Arc<Plan>),
+    Rows(Vec<Mapped>),
+    Failed(Error),
+}
+
+/// Why a slice was not kept; closed.
+enum Unkept {
+    /// The dry run takes it back.
+    Rolled(Box<(Outcomes, Progress)>),
+    Halted(Halt),
+}
+
+impl From<Fault> for Unkept {
+    fn from(fault: Fault) -> Self {
+        Self::Halted(fault.into())
+    }
+}
+
+impl From<Error> for Unkept {
+    fn from(error: Error) -> Self {
+        Self::Halted(error.into())
+    }
+}
+
+impl From<Halt> for Unkept {
+    fn from(halt: Halt) -> Self {
+        Self::Halted(halt)
+    }
+}
+
+/// What slices share.
+#[derive(Clone, Default)]
+struct Shared {
+    known: Arc<RwLock<Known>>,
+    ghosts: Arc<RwLock<HashSet<u64>>>,
+}
+
+/// A file's fault, as the import's.
+pub(crate) fn of_file(message: Message) -> Error {
+    Error::Invalid(vec![Violation::at("/file", Code::BadFormat, message)])
+}
+
+/// How a part's file is to be read.
+pub(crate) fn options(cx: &Ctx, document: &Import) -> Result<Options, Error> {
+    let refused = |name: &str, value: &str| {
+        let message = Message::new("import_bad_setting").with("name", name).with("value", value);
+        Error::Invalid(vec![Violation::at(format!("/{name}"), Code::BadFormat, message)])
+    };
+    let delimiter = match document.delimiter.as_deref() {
+        None | Some("auto") => None,
+        Some("tab" | "\\t") => Some(b'\t'),
+        Some(text) => match text.as_bytes() {
+            [byte] if *byte != b'"' && *byte != b'\n' && *byte != b'\r' => Some(*byte),
+            _ => return Err(refused("delimiter", text)),
+        },
+    };
+    let header_row = document.header_row.unwrap_or(1);
+    if header_row == 0 {
+        return Err(refused("header_row", "0"));
+    }
+    Ok(Options { encoding: document.encoding.clone(), delimiter, sheet: document.sheet.clone(), header_row, zone: cx.zone, locale: cx.locale.clone() })
+}
+
+impl Run {
+    /// Runs to the end, from where the progress is.
+    ///
+    /// # Errors
+    /// `Asked` where it was paused or cancelled; what is wrong with the file or the document.
+    pub(crate) async fn run(&mut self) -> Result<(), Halt> {
+        self.begin().await?;
+        loop {
+            self.pass().await?;
+            let progress = &mut self.progress;
+            if progress.waiting == 0 || progress.last {
+                break;
+            }
+            // Without a step forward the rows are tried once more, and then told.
+            progress.last = progress.pass > 0 && progress.waiting == progress.waited;
+            progress.pass += 1;
+            progress.waited = progress.waiting;
+            (progress.waiting, progress.part, progress.next) = (0, 0, 0);
+        }
+        self.finish().await
+    }
+
+    /// Counts rows and names the change set.
+    async fn begin(&mut self) -> Result<(), Halt> {
+        let change_set = *self.progress.change_set.get_or_insert_with(|| self.cx.new_id());
+        self.cx.change_set = Some(change_set);
+        self.progress.errors.resize(self.parts.len().clamp(1, ERRORS.len()), 0);
+        if self.progress.total.is_none() {
+            self.progress.total = self.count().await?;
+        }
+        if self.dry_run {
+            return Ok(());
+        }
+        let label = self.parts.first().map(|part| part.document.entity.clone()).unwrap_or_default();
+        let row = vec![
+            Value::Uuid(change_set),
+            Value::Timestamp(self.engine.now()),
+            self.cx.caller.user().map_or(Value::Null, Value::Uuid),
+            Value::text(&label),
+            Value::Null,
+        ];
+        self.engine.store().write(move |tx| tx.put_over(&CHANGE_SET, row.clone()).map_err(Halt::from)).await
+    }
+
+    /// The rows of all parts, where counting is quick.
+    async fn count(&self) -> Result<Option<u64>, Halt> {
+        let mut all = Vec::new();
+        for part in &self.parts {
+            all.push((part.content.clone(), options(&self.cx, &part.document)?));
+        }
+        let counted = tokio::task::spawn_blocking(move || {
+            let mut total = 0;
+            for (content, options) in all {
+                match read::count(&content, &options) {
+                    Some(rows) => total += rows,
+                    None => return None,
+                }
+            }
+            Some(total)
+        });
+        counted.await.map_err(|error| Error::Internal(error.to_string()).into())
+    }
+
+    /// Reads all parts, or the rows of them that wait.
+    async fn pass(&mut self) -> Result<(), Halt> {
+        let waiting = if self.progress.pass == 0 { None } else { Some(self.waiting().await?) };
+        while self.progress.part < self.parts.len() {
+            let part = self.progress.part;
+            let only = waiting.as_ref().map(|waiting| {
+                let of_part = waiting.iter().filter(|row| *row >> ORDINAL_BITS == part as u64);
+                of_part.map(|row| row & ((1 << ORDINAL_BITS) - 1)).collect::<Vec<u64>>()
+            });
+            if only.as_ref().is_none_or(|only| !only.is_empty()) {
+                self.part(part, only).await?;
+            }
+            self.progress.part += 1;
+            self.progress.next = 0;
+        }
+        Ok(())
+    }
+
+    /// The rows that wait since the pass before.
+    async fn waiting(&self) -> Result<Vec<u64>, Halt> {
+        let file = WAITING[(self.progress.pass as usize + 1) % 2];
+        let (content, count) = (self.engine.files().scratch().content(self.id, file), self.progress.waited);
+        let read = tokio::task::spawn_blocking(move || -> std::io::Result<Vec<u64>> {
+            let Some(content) = content else { return Ok(Vec::new()) };
+            let mut bytes = Vec::new();
+            content.open()?.take(count * 8).read_to_end(&mut bytes)?;
+            Ok(bytes.as_chunks::<8>().0.iter().copied().map(u64::from_le_bytes).collect())
+        });
+        let read = read.await.map_err(|error| Error::Internal(error.to_string()))?;
+        Ok(read.map_err(|error| Error::Internal(format!("waiting rows: {error}")))?)
+    }
+
+    /// Starts the thread that reads a part.
+    fn reading(&self, part: &Part, only: Option<Vec<u64>>) -> Result<mpsc::Receiver<Handed>, Error> {
+        let (sender, receiver) = mpsc::channel(UNDER_WAY);
+        let reading = Reading {
+            cx: self.cx.clone(),
+            app: self.app.clone(),
+            document: part.document.clone(),
+            written: self.written(),
+            shift: self.shift,
+            next: self.progress.next,
+            only,
+            sender,
+        };
+        let (content, options) = (part.content.clone(), options(&self.cx, &part.document)?);
+        tokio::task::spawn_blocking(move || reading.run(&content, &options));
+        Ok(receiver)
+    }
+
+    /// The entities that the import writes.
+    fn written(&self) -> Vec<EntityId> {
+        let of = |part: &Part| plan::entity_of(&self.cx, self.app.as_deref(), &part.document.entity).ok().map(|def| def.id);
+        self.parts.iter().filter_map(of).collect()
+    }
+
+    /// Writes the rows of a part.
+    async fn part(&mut self, number: usize, only: Option<Vec<u64>>) -> Result<(), Halt> {
+        let Some(part) = self.parts.get(number).cloned() else { return Ok(()) };
+        let mut handed = self.reading(&part, only)?;
+        let mut plan = match handed.recv().await {
+            Some(Handed::Plan(plan)) => plan,
+            Some(Handed::Failed(error)) => return Err(error.into()),
+            Some(Handed::Rows(_)) | None => return Err(Error::Internal("the reading thread ended".to_owned()).into()),
+        };
+        let shared = Shared::default();
+        let mut rows: VecDeque<Mapped> = VecDeque::new();
+        let (mut size, mut open) = (BATCH, true);
+        while open || !rows.is_empty() {
+            while open && rows.len() < size {
+                match handed.recv().await {
+                    Some(Handed::Rows(more)) => rows.extend(more),
+                    Some(Handed::Failed(error)) => return Err(error.into()),
+                    Some(Handed::Plan(_)) => {}
+                    None => open = false,
+                }
+            }
+            let slice: Vec<Mapped> = rows.drain(..size.min(rows.len())).collect();
+            if slice.is_empty() {
+                continue;
+            }
+            let count = slice.len();
+            let micros = self.slice(&part.document, &mut plan, slice, &shared).await?.max(1);
+            let fitting = count as u128 * SLICE_MICROS / micros;
+            size = usize::try_from(fitting).unwrap_or(*SLICE.end()).clamp(*SLICE.start(), *SLICE.end());
+        }
+        Ok(())
+    }
+
+    /// Writes a slice; the time that it took of the writer.
+    async fn slice(&mut self, document: &Import, plan: &mut Arc<Plan>, mut rows: Vec<Mapped>, shared: &Shared) -> Result<u128, Halt> {
+        let mut tries = 0;
+        loop {
+            self.cx.now = self.engine.now();
+            if plan.revision != self.cx.app.revision {
+                *plan = Arc::new(plan::compile(&self.cx, self.app.as_deref(), document, &plan.columns, &self.written(), self.shift)?);
+                shared.known.write().clear();
+            }
+            if rows.first().is_some_and(|row| row.revision != plan.revision) {
+                rows = rows.into_iter().map(|row| plan.map(&self.cx, row.row, row.ordinal)).collect();
+            }
+            let slice = Arc::new(rows);
+            let started = Instant::now();
+            let (outcomes, progress, micros) = match self.write(plan, &slice, shared).await {
+                Ok(done) => done,
+                Err(Unkept::Rolled(rolled)) => {
+                    let micros = started.elapsed().as_micros();
+                    self.keep_alone(&rolled.1).await?;
+                    (rolled.0, rolled.1, micros)
+                }
+                Err(Unkept::Halted(Halt::Failed(Error::Superseded))) => {
+                    self.cx = self.engine.renewed(&self.cx).await?;
+                    rows = slice.to_vec();
+                    continue;
+                }
+                Err(Unkept::Halted(Halt::Failed(Error::Store(fault)))) if tries < TRIES && (fault == Fault::Busy || fault.is_transient()) => {
+                    tries += 1;
+                    tokio::time::sleep(std::time::Duration::from_millis(10 << tries)).await;
+                    rows = slice.to_vec();
+                    continue;
+                }
+                Err(Unkept::Halted(halt)) => return Err(halt),
+            };
+            self.progress = progress;
+            if self.dry_run {
+                shared.ghosts.write().extend(outcomes.ghosts);
+            } else {
+                shared.known.write().extend(outcomes.found);
+                self.engine.tell(outcomes.notes);
+            }
+            if let Some(made) = &mut self.made {
+                made.extend(outcomes.made);
+            }
+            self.journal.tell(&self.progress);
+            return Ok(micros);
+        }
+    }
+
+    /// One transaction: the rows, the files of error rows and of waiting ones, the progress.
+    async fn write(&self, plan: &Arc<Plan>, rows: &Arc<Vec<Mapped>>, shared: &Shared) -> Result<(Outcomes, Progress, u128), Unkept> {
+        let (cx, plan, rows, shared) = (self.cx.clone(), Arc::clone(plan), Arc::clone(rows), shared.clone());
+        let (before, journal, dry_run, keep_edits) = (self.progress.clone(), Arc::clone(&self.journal), self.dry_run, self.keep_edits);
+        let files = Files { scratch: self.engine.files().scratch().clone(), id: self.id };
+        let work = move |tx: &Tx| {
+            let started = Instant::now();
+            current_or_superseded(&cx, tx)?;
+            let (known, ghosts) = (shared.known.read(), shared.ghosts.read());
+            let manner = Manner { known: &known, ghosts: dry_run.then_some(&*ghosts), last: before.last, keep_edits };
+            let outcomes = slice::write(&cx, tx, &plan, &rows, manner)?;
+            let progress = files.note(&plan, &rows, &outcomes, &before)?;
+            if dry_run {
+                return Err(Unkept::Rolled(Box::new((outcomes, progress))));
+            }
+            journal.keep(tx, &progress, cx.now)?;
+            Ok((outcomes, progress, started.elapsed().as_micros()))
+        };
+        self.engine.store().write(work).await
+    }
+
+    /// Writes the progress on its own: of a dry run, whose transactions are taken back.
+    async fn keep_alone(&self, progress: &Progress) -> Result<(), Halt> {
+        let (journal, progress, now) = (Arc::clone(&self.journal), progress.clone(), self.engine.now());
+        self.engine.store().write(move |tx| journal.keep(tx, &progress, now)).await
+    }
+
+    /// The last word on how far it is.
+    async fn finish(&mut self) -> Result<(), Halt> {
+        self.progress.total = Some(self.progress.done);
+        self.progress.waiting = 0;
+        let progress = self.progress.clone();
+        self.keep_alone(&progress).await?;
+        self.journal.tell(&progress);
+        Ok(())
+    }
+}
+
+/// The files that a slice writes beside the database. Written at places that the progress knows, so that a slice that is
+/// run again, or taken up after a kill, writes them again instead of twice.
+struct Files {
+    scratch: crate::files::scratch::Scratch,
+    id: Uuid,
+}
+
+impl Files {
+    /// Writes the error rows and the waiting rows of a slice; how far the import is then.
+    fn note(&self, plan: &Plan, rows: &[Mapped], outcomes: &Outcomes, before: &Progress) -> Result<Progress, Error> {
+        let mut progress = Progress { starts: 0, ..before.clone() };
+        let (mut failed, mut waiting) = (Vec::new(), Vec::new());
+        for (row, end) in rows.iter().zip(&outcomes.ends) {
+            progress.next = progress.next.max(row.ordinal + 1);
+            match end {
+                End::Created => progress.created += 1,
+                End::Updated => progress.updated += 1,
+                End::Skipped => progress.skipped += 1,
+                End::Waits => {
+                    waiting.extend_from_slice(&((progress.part as u64) << ORDINAL_BITS | row.ordinal).to_le_bytes());
+                    progress.waiting += 1;
+                    continue;
+                }
+                End::Failed(reason) => {
+                    failed.push((row, reason.as_str()));
+                    progress.failed += 1;
+                }
+            }
+            progress.done += 1;
+        }
+        if !failed.is_empty() {
+            let part = progress.part.min(ERRORS.len() - 1);
+            let length = progress.errors.get(part).copied().unwrap_or_default();
+            let mut bytes = if length == 0 { report::header(&plan.columns)? } else { Vec::new() };
+            bytes.extend(report::lines(&plan.columns, failed.into_iter(), plan.habits.zone)?);
+            self.put(ERRORS[part], length, &bytes)?;
+            if let Some(place) = progress.errors.get_mut(part) {
+                *place = length + bytes.len() as u64;
+            }
+        }
+        if !waiting.is_empty() {
+            self.put(WAITING[progress.pass as usize % 2], before.waiting * 8, &waiting)?;
+        }
+        Ok(progress)
+    }
+
+    fn put(&self, file: &'static str, at: u64, bytes: &[u8]) -> Result<(), Error> {
+        self.scratch.write_at(self.id, file, at, bytes).map_err(|error| match error.kind() {
+            std::io::ErrorKind::StorageFull => Error::Store(Fault::Full),
+            _ => Error::Internal(format!("{file}: {error}")),
+        })
+    }
+}
+
+/// What the reading thread works with.
+struct Reading {
+    cx: Ctx,
+    app: Option<String>,
+    document: Import,
+    written: Vec<EntityId>,
+    shift: i64,
+    /// The first row that is wanted.
+    next: u64,
+    /// The rows that are wanted, in order; all where absent.
+    only: Option<Vec<u64>>,
+    sender: mpsc::Sender<Handed>,
+}
+
+impl Reading {
+    fn run(self, content: &Content, options: &Options) {
+        let mut plan: Option<Arc<Plan>> = None;
+        let mut batch = Vec::with_capacity(BATCH);
+        let mut ordinal = 0_u64;
+        let mut only = self.only.as_ref().map(|only| only.iter().copied().peekable());
+        let mut failed = None;
+        let read = read::rows(content, options, &mut |piece| match piece {
+            Piece::Header(columns) => match plan::compile(&self.cx, self.app.as_deref(), &self.document, &columns, &self.written, self.shift) {
+                Ok(compiled) => {
+                    let compiled = Arc::new(compiled);
+                    plan = Some(Arc::clone(&compiled));
+                    self.sender.blocking_send(Handed::Plan(compiled)).is_ok()
+                }
+                Err(error) => {
+                    failed = Some(error);
+                    false
+                }
+            },
+            Piece::Row(row) => {
+                let here = ordinal;
+                ordinal += 1;
+                let is_wanted = match &mut only {
+                    None => true,
+                    Some(only) => {
+                        while only.next_if(|next| *next < here).is_some() {}
+                        if only.peek().is_none() {
+                            return false;
+                        }
+                        only.next_if_eq(&here).is_some()
+                    }
+                };
+                let Some(plan) = plan.as_ref().filter(|_| is_wanted && here >= self.next) else { return true };
+                batch.push(plan.map(&self.cx, row, here));
+                if batch.len() < BATCH {
+                    return true;
+                }
+                // Nobody listens any more when the import was halted.
+                self.sender.blocking_send(Handed::Rows(std::mem::take(&mut batch))).is_ok()
+            }
+        });
+        let last = match (failed, read) {
+            (Some(error), _) => Handed::Failed(error),
+            (None, Err(message)) => Handed::Failed(of_file(message)),
+            (None, Ok(())) => Handed::Rows(batch),
+        };
+        let _unheard = self.sender.blocking_send(last);
+    }
+}

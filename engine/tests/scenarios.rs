@@ -1,0 +1,30 @@
+//! In charge of the scenarios of the example apps and of the kitchen sink: all of them pass.
+
+use std::path::Path;
+
+use engine::packages::read_folder;
+
+async fn passes(folder: &str) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let package = read_folder(&root.join(folder)).expect("an app");
+    let outcomes = engine::scenarios::run_all(&package, &[]).await.expect("the app installs");
+    assert!(!outcomes.is_empty());
+    let failed: Vec<String> =
+        outcomes.iter().filter_map(|outcome| outcome.failure.as_ref().map(|(step, reason)| format!("{} step {step}: {reason}", outcome.name))).collect();
+    assert!(failed.is_empty(), "{} of {} failed:\n{}", failed.len(), outcomes.len(), failed.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sales() {
+    passes("examples/sales").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn service_desk() {
+    passes("examples/service_desk").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kitchen_sink() {
+    passes("tests/apps/kitchen_sink").await;
+}
