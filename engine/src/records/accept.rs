@@ -162,7 +162,11 @@ fn sibling_text(cx: &Ctx, def: &EntityDef, values: &IndexMap<String, Input>, bas
     let value = cells.first()?;
     match value {
         Value::Text(text) => Some(text.to_string()),
-        Value::Null => None,
+        // A new record will have its default.
+        Value::Null => match &field.doc.common.default {
+            Some(model::doc::ValueSpec::Plain(json)) => json.as_str().map(str::to_owned),
+            Some(model::doc::ValueSpec::Rule(_)) | None => None,
+        },
         _ => field.typed.as_ref().map(|typed| typed.text(cells, TextContext { locale: &cx.locale, zone: cx.zone })),
     }
 }

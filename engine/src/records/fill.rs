@@ -172,11 +172,11 @@ fn triggered(slice: &Slice<'_>, row: &Row, when: &BTreeSet<FieldId>) -> bool {
 /// Whether a person changed the value since it was filled: it is not what its source gives for the record as it was.
 fn edited(w: &Writer<'_>, slice: &Slice<'_>, row: &Row, field: &FieldDef, plan: &FillPlan) -> Result<bool, Error> {
     let Some(before) = &row.before else { return Ok(false) };
-    let was = field.cells(before).first().cloned().unwrap_or_default();
+    let was = money::entered(field.cells(before));
     if was.is_null() {
         return Ok(false);
     }
-    let filled = source_value(w, slice, plan, before)?.into_iter().next().unwrap_or_default();
+    let filled = money::entered(&source_value(w, slice, plan, before)?);
     Ok(was.order(&filled) != Some(std::cmp::Ordering::Equal))
 }
 
@@ -219,8 +219,11 @@ pub(crate) fn along(w: &Writer<'_>, path: &Path, record: &model::Cells) -> Resul
 /// Puts copied cells into a field of perhaps another scale or shape.
 fn fit_copy(slice: &Slice<'_>, field: &FieldDef, cells: Vec<Value>, row: &mut Row) {
     let Some(column) = field.slot().and_then(|slot| slice.def.columns.get(slot)) else { return };
-    let value = cells.into_iter().next().unwrap_or_default();
-    match rules::expr::fit(value, column.storage) {
+    match rules::expr::fit(money::entered(&cells), column.storage) {
+        Ok(value) if money::is_varying(field) => {
+            let currency = cells.get(2).cloned().unwrap_or_default();
+            set_cells(slice.def, field, vec![Value::Null, value, currency], &mut row.after);
+        }
         Ok(value) => set_cells(slice.def, field, vec![value], &mut row.after),
         Err(_) => row.faults.push(Violation::of_field(field.name.as_str(), Code::OutOfRange, Message::new("too_many_digits"))),
     }

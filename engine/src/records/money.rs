@@ -17,11 +17,22 @@ const BASE: usize = 0;
 const AMOUNT: usize = 1;
 const CURRENCY: usize = 2;
 
+/// Whether a field's values have a currency of their own, or one by a path.
+pub(crate) fn is_varying(field: &FieldDef) -> bool {
+    matches!(&field.role, Role::Money { currency, .. } if !matches!(currency, Currency::Fixed(_))) && field.slots.len() > CURRENCY
+}
+
+/// The value that a person entered: of varying money the amount, not its base.
+pub(crate) fn entered(cells: &[Value]) -> Value {
+    let index = if cells.len() > CURRENCY { AMOUNT } else { 0 };
+    cells.get(index).cloned().unwrap_or_default()
+}
+
 /// Fills currencies and base amounts.
 pub(crate) fn convert(w: &Writer<'_>, def: &EntityDef, row: &mut Row) -> Result<(), Error> {
     for field in &def.fields {
         let Role::Money { currency, rate_on } = &field.role else { continue };
-        if matches!(currency, Currency::Fixed(_)) || field.slots.len() <= CURRENCY {
+        if !is_varying(field) {
             continue;
         }
         let start = field.slots.start;

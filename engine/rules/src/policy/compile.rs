@@ -129,7 +129,8 @@ impl<'a> Compiling<'a> {
                 Some(FieldRule::Always(word)) => of_word(*word),
                 Some(FieldRule::Scoped(scoped)) => {
                     let read = self.scope(def, scoped.read.as_ref(), Action::Read);
-                    let write = self.scope(def, scoped.write.as_ref(), Action::Update);
+                    // Without a word of its own, it is written where it is read and the record may be written.
+                    let write = self.scope(def, scoped.write.as_ref().or(scoped.read.as_ref()), Action::Update);
                     let read = Predicate::any(vec![read, write.clone()]);
                     Access::Scoped { read: Arc::new(read), write: Arc::new(write), otherwise: scoped.otherwise.unwrap_or(FieldAccess::None) }
                 }
