@@ -21,6 +21,9 @@ fn sink() -> App {
     SINK.clone()
 }
 
+/// A change of the document, and what is told of it.
+type Told = (fn(&mut Json), Vec<Alteration>);
+
 fn with(app: &App, change: impl FnOnce(&mut Json)) -> App {
     let mut json = app_to_json(app);
     change(&mut json);
@@ -43,7 +46,7 @@ fn equal_apps_do_not_differ() {
 fn each_change_is_told_by_name() {
     let old = sink();
     let lead = || "lead".to_owned();
-    let changes: [(fn(&mut Json), Vec<Alteration>); 14] = [
+    let changes: [Told; 14] = [
         (|json| json["entities"]["lead"]["fields"]["x"] = json!({"kind": "text"}), vec![Alteration::AddField { entity: lead(), field: name("x") }]),
         (
             |json| {

@@ -116,6 +116,9 @@ impl TypedField for VaryingMoney {
             Input::Map(map) if !self.own_currency => (map.get("amount").unwrap_or(input), String::new()),
             other => (other, if self.own_currency { self.default.clone() } else { String::new() }),
         };
+        if amount.as_text() == Some("") || *amount == Input::Null {
+            return Ok(vec![Value::Null; 3]);
+        }
         let amount = self.amount.check(crate::field::number::read(amount).map_err(|reject| vec![reject])?)?;
         Ok(vec![Value::Null, amount, Value::text(&currency)])
     }

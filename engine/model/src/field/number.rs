@@ -148,6 +148,9 @@ impl TypedField for NumberField {
     }
 
     fn accept(&self, input: &Input, _: &AcceptContext<'_>) -> Result<Vec<Value>, Vec<Reject>> {
+        if input.as_text() == Some("") {
+            return Ok(vec![Value::Null]);
+        }
         let number = read(input).map_err(|reject| vec![reject])?;
         Ok(vec![self.check(number)?])
     }

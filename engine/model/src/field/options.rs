@@ -120,6 +120,7 @@ impl TypedField for ChoiceField {
 
     fn accept(&self, input: &Input, cx: &AcceptContext<'_>) -> Result<Vec<Value>, Vec<Reject>> {
         match self.many {
+            None if input.as_text() == Some("") => Ok(vec![Value::Null]),
             None => self.option(input, cx).map(|value| vec![value]).map_err(|reject| vec![reject]),
             Some(max) => accept_list(input, max, |item| self.option(item, cx)).map(|list| vec![list]),
         }

@@ -148,6 +148,9 @@ impl TypedField for Scalar {
     }
 
     fn accept(&self, input: &Input, _: &AcceptContext<'_>) -> Result<Vec<Value>, Vec<Reject>> {
+        if input.as_text() == Some("") && *self != Self::Boolean {
+            return Ok(vec![Value::Null]);
+        }
         self.read(input).map(|value| vec![value]).map_err(|reject| vec![reject])
     }
 

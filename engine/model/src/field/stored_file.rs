@@ -31,6 +31,7 @@ impl TypedField for FileField {
 
     fn accept(&self, input: &Input, _: &AcceptContext<'_>) -> Result<Vec<Value>, Vec<Reject>> {
         let json = match (self.many, input) {
+            (None, Input::Text(text)) if text.is_empty() => return Ok(vec![Value::Null]),
             (None, input) => read_one(input).map_err(|reject| vec![reject])?,
             (Some(_), Input::List(items)) if items.is_empty() => return Ok(vec![Value::Null]),
             (Some(max), Input::List(items)) if items.len() <= max => {
