@@ -107,11 +107,12 @@ fn record(tx: &Tx, published: &Published, now: DateTime<Utc>, by: Option<Uuid>, 
 
 fn package_json(package: &Package) -> Json {
     let files: Map<String, Json> = package.files.iter().map(|(path, bytes)| (path.clone(), STANDARD.encode(bytes).into())).collect();
-    json!({"app": model::package::app_to_json(&package.app), "files": files})
+    // As text: a database that sorts the keys of JSON would change the order in which an author wrote them.
+    json!({"app": model::package::app_to_json(&package.app).to_string(), "files": files})
 }
 
 fn package_of(json: &Json) -> Option<Package> {
-    let app = model::package::app_from_json(json.get("app")?).ok()?;
+    let app = model::package::app_from_stored(&serde_json::from_str(json.get("app")?.as_str()?).ok()?)?;
     let files = json.get("files")?.as_object()?.iter().filter_map(|(path, text)| Some((path.clone(), STANDARD.decode(text.as_str()?).ok()?))).collect();
     Some(Package { app, files })
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json};
 use crate::doc::App;
 use crate::package::{app_to_json, read_app};
 
-/// The app with its translations in its labels: what is compiled and shown.
+/// The app with its translations in its labels: what is checked, compiled and shown. Doing it twice is doing it once.
 #[must_use]
 pub fn localise(app: &App) -> App {
     if app.locales.is_empty() {
@@ -18,9 +18,6 @@ pub fn localise(app: &App) -> App {
         for (pointer, text) in texts {
             translate(&mut json, pointer, (base, locale), text);
         }
-    }
-    if let Some(map) = json.as_object_mut() {
-        map.shift_remove("locales");
     }
     // Only labels became richer; where that is no document any more, the check has told it and the app stays as it is.
     read_app(&json).unwrap_or_else(|_| app.clone())
