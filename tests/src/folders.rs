@@ -71,3 +71,15 @@ pub fn unzip(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
     files.sort();
     files
 }
+
+/// The sales example without the rows for show.
+#[must_use]
+pub fn sales() -> Vec<(String, Vec<u8>)> {
+    let mut files = read("examples/sales");
+    edit(&mut files, "app.json", |app| {
+        if let Some(members) = app.as_object_mut() {
+            members.remove("demo");
+        }
+    });
+    files
+}

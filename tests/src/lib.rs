@@ -4,5 +4,7 @@
 #![allow(clippy::missing_panics_doc, reason = "everything here panics where a test cannot go on")]
 
 pub mod backend;
+pub mod chance;
 pub mod client;
 pub mod folders;
+pub mod recount;

@@ -208,7 +208,7 @@ fn apply(w: &Writer<'_>, work: Work, slice: Option<&Slice<'_>>) -> Result<Vec<To
     // All locks are taken before any value is computed.
     for (entity, todos) in &by_entity {
         let ids: Vec<Uuid> = todos.iter().map(|(id, _)| *id).collect();
-        w.reader.preload(*entity, &ids, Lock::Update)?;
+        w.reader.preload(*entity, &ids, Lock::Change)?;
     }
     let mut next = Vec::new();
     for (entity, todos) in by_entity {

@@ -126,6 +126,14 @@ fn reference(w: &Writer<'_>, slice: &Slice<'_>, row: &mut Row, field: &FieldDef,
 }
 
 /// Whether the record would be above itself.
+/// Keeps the entity's tree as it is for this transaction alone: taken before any row is locked, where a record may move in it.
+pub(crate) fn lock_tree(w: &Writer<'_>, def: &EntityDef) -> Result<(), Error> {
+    if def.tree.is_some() {
+        w.tx.lock_key(&format!("tree:{}", def.name))?;
+    }
+    Ok(())
+}
+
 fn ring(w: &Writer<'_>, def: &EntityDef, field: &FieldDef, row: &Row, parent: Uuid) -> Result<bool, Error> {
     if parent == row.id {
         return Ok(true);
@@ -134,7 +142,7 @@ fn ring(w: &Writer<'_>, def: &EntityDef, field: &FieldDef, row: &Row, parent: Uu
         return Ok(false);
     }
     // Two records that come to be each other's parent at once would not see each other.
-    w.tx.lock_key(&format!("tree:{}", def.name))?;
+    lock_tree(w, def)?;
     Ok(w.tx.ancestors(def, field.id, parent)?.contains(&row.id))
 }
 

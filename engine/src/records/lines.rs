@@ -48,7 +48,7 @@ pub(crate) fn lock_parents(w: &Writer<'_>, slice: &Slice<'_>, ids: &[Uuid]) -> R
             parents.extend(parent_of(slice.def, line, &cells));
         }
     }
-    w.reader.preload(line.parent, &parents, Lock::Update)?;
+    w.reader.preload(line.parent, &parents, Lock::Change)?;
     let parent_def = w.def(line.parent);
     let mut versions = HashMap::new();
     for id in parents {
@@ -182,7 +182,7 @@ fn replace(w: &Writer<'_>, line: &EntityDef, there: &HashSet<Uuid>, kept: &HashS
 /// Raises the version of parents whose lines were written; the versions they have now.
 pub(crate) fn raise(w: &Writer<'_>, line: LineOf, parents: &[Uuid]) -> Result<HashMap<Uuid, i64>, Error> {
     let def = w.def(line.parent);
-    w.reader.preload(line.parent, parents, Lock::Update)?;
+    w.reader.preload(line.parent, parents, Lock::Change)?;
     let mut versions = HashMap::new();
     for id in parents {
         let Some(before) = w.reader.read(line.parent, *id)? else { continue };

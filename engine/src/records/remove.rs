@@ -30,6 +30,7 @@ const PAGE: u32 = 500;
 /// Puts a record into the bin, with all that follows it.
 pub(crate) fn delete(w: &Writer<'_>, entity: EntityId, id: Uuid, version: Option<i64>) -> Result<Written, Error> {
     let def = w.def(entity);
+    integrity::lock_tree(w, def)?;
     w.reader.preload(entity, &[id], Lock::Update)?;
     let before = w.reader.read(entity, id)?.filter(|cells| is_live(def, cells)).ok_or(Error::NotFound)?;
     let grant = w.cx.grants.entity(entity);
@@ -156,7 +157,7 @@ fn referring(w: &Writer<'_>, from: &EntityDef, field: FieldId, via: Via, target:
 
 /// Empties references, or takes the targets out of lists.
 fn clear(w: &Writer<'_>, from: &EntityDef, field: FieldId, referring: &[Uuid], gone: &[Uuid]) -> Result<Vec<Touched>, Error> {
-    w.reader.preload(from.id, referring, Lock::Update)?;
+    w.reader.preload(from.id, referring, Lock::Change)?;
     let field = from.field(field);
     let mut pairs = Vec::new();
     for id in referring {
@@ -178,6 +179,7 @@ fn clear(w: &Writer<'_>, from: &EntityDef, field: FieldId, referring: &[Uuid], g
 /// Brings a record back from the bin, with what went with it.
 pub(crate) fn restore(w: &Writer<'_>, entity: EntityId, id: Uuid) -> Result<Written, Error> {
     let def = w.def(entity);
+    integrity::lock_tree(w, def)?;
     w.reader.preload(entity, &[id], Lock::Update)?;
     let binned = w.reader.read(entity, id)?.filter(|cells| !is_live(def, cells)).ok_or(Error::NotFound)?;
     let grant = w.cx.grants.entity(entity);

@@ -176,6 +176,8 @@ fn end(w: &Writer<'_>, rollup: &Rollup, source: &EntityDef, filter: Predicate) -
 /// The record and those above it in its tree.
 pub(crate) fn with_ancestors(w: &Writer<'_>, def: &EntityDef, id: Uuid) -> Result<Vec<Uuid>, Error> {
     let Some(tree) = def.tree else { return Ok(vec![id]) };
+    // Nobody may move within the tree between this look and the sums that follow from it.
+    w.tx.share_key(&format!("tree:{}", def.name))?;
     let mut ids = w.tx.ancestors(def, tree, id)?;
     if !ids.contains(&id) {
         ids.insert(0, id);

@@ -29,7 +29,7 @@ pub(crate) fn write_slice(w: &Writer<'_>, entity: EntityId, submissions: Vec<Sub
     for (index, submission) in submissions.into_iter().enumerate() {
         match row_of(w, entity, submission) {
             Step::Row(row) => {
-                rows.push(row);
+                rows.push(*row);
                 places.push(index);
             }
             Step::Delete { id, version } => results[index] = Some(remove::delete(w, entity, id, version)),
@@ -68,15 +68,15 @@ fn through_the_list(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error> 
 }
 
 enum Step {
-    Row(Row),
+    Row(Box<Row>),
     Delete { id: Uuid, version: Option<i64> },
     Restore { id: Uuid },
 }
 
 fn row_of(w: &Writer<'_>, entity: EntityId, submission: Submission) -> Step {
     match submission {
-        Submission::Create { id, values } => Step::Row(Row::new(id.unwrap_or_else(|| w.cx.new_id()), Doing::Create, None, values)),
-        Submission::Update { id, version, values } => Step::Row(Row::new(id, Doing::Update, version, values)),
+        Submission::Create { id, values } => Step::Row(Box::new(Row::new(id.unwrap_or_else(|| w.cx.new_id()), Doing::Create, None, values))),
+        Submission::Update { id, version, values } => Step::Row(Box::new(Row::new(id, Doing::Update, version, values))),
         Submission::Move { id, version, field, to, values, skip } => {
             let def = w.def(entity);
             let mut row = Row::new(id, Doing::Update, version, values);
@@ -88,7 +88,7 @@ fn row_of(w: &Writer<'_>, entity: EntityId, submission: Submission) -> Step {
                 Some(field) => row.moving = Some(Moving { field, from: None, to, skip }),
                 None => row.failed = Some(Error::of(model::Code::TransitionRefused, model::Message::new("transition_refused"))),
             }
-            Step::Row(row)
+            Step::Row(Box::new(row))
         }
         Submission::Delete { id, version } => Step::Delete { id, version },
         Submission::Restore { id } => Step::Restore { id },
@@ -98,7 +98,12 @@ fn row_of(w: &Writer<'_>, entity: EntityId, submission: Submission) -> Step {
 /// Step 2: the records as they are, locked; a version that is not theirs is a lost update.
 fn load(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error> {
     let ids: Vec<Uuid> = slice.well().filter(|row| row.doing == Doing::Update).map(|row| row.id).collect();
-    w.reader.preload(slice.def.id, &ids, Lock::Update)?;
+    if let Some(tree) = slice.def.tree
+        && slice.well().any(|row| row.doing == Doing::Update && row.values.contains_key(slice.def.field(tree).name.as_str()))
+    {
+        integrity::lock_tree(w, slice.def)?;
+    }
+    w.reader.preload(slice.def.id, &ids, Lock::Change)?;
     let parents = lines::lock_parents(w, slice, &ids)?;
     let def = slice.def;
     for row in slice.well_mut() {

@@ -76,7 +76,7 @@ impl Tx {
             }
             if lock != Lock::None {
                 sql.push(" ORDER BY \"id\"");
-                let clause = self.dialect().lock(lock == Lock::Update);
+                let clause = self.dialect().lock(lock);
                 sql.push(clause);
             }
             self.each(&sql, &how, |cells| {
@@ -168,7 +168,13 @@ impl Tx {
     fn link(&self, field: &FieldDef, owner: Uuid, list: &Value) -> Result<(), Fault> {
         let Some(table) = &field.link_table else { return Ok(()) };
         let storage = item_storage(field);
-        for chunk in list.items().chunks(MAX_IDS) {
+        let mut items: Vec<Value> = Vec::with_capacity(list.items().len());
+        for item in list.items() {
+            if !items.contains(item) {
+                items.push(item.clone());
+            }
+        }
+        for chunk in items.chunks(MAX_IDS) {
             let mut sql = self.sql();
             sql.push("INSERT INTO ").name(table).push(" (\"owner\", \"value\") VALUES ").list(chunk, ", ", |sql, item| {
                 sql.push("(").bind(Storage::Uuid, Value::Uuid(owner)).push(", ").bind(storage, item.clone()).push(")");

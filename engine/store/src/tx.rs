@@ -21,7 +21,9 @@ pub enum Lock {
     None,
     /// Against deletion: they are about to be referred to.
     Share,
-    /// Against every change: they are about to be written.
+    /// Against every change but being referred to: they are about to be written.
+    Change,
+    /// Against everything, being referred to as well: they are about to go or to come back.
     Update,
 }
 
@@ -136,11 +138,15 @@ impl Tx {
         self.0.savepoints.set(number + 1);
         self.script(&format!("SAVEPOINT inner_{number}"))?;
         let result = work(self);
+        self.0.savepoints.set(number);
         if result.is_err() {
-            self.script(&format!("ROLLBACK TO SAVEPOINT inner_{number}"))?;
+            // Where the database undid everything, the savepoint is gone: what took it is the answer.
+            let cause = self.last_fault();
+            if let Err(fault) = self.script(&format!("ROLLBACK TO SAVEPOINT inner_{number}")) {
+                return Err(cause.unwrap_or(fault).into());
+            }
         }
         self.script(&format!("RELEASE SAVEPOINT inner_{number}"))?;
-        self.0.savepoints.set(number);
         result
     }
 
@@ -149,11 +155,23 @@ impl Tx {
     /// # Errors
     /// Where the database cannot.
     pub fn lock_key(&self, key: &str) -> Result<(), Fault> {
+        self.advise("SELECT CAST(pg_advisory_xact_lock(hashtextextended(", key)
+    }
+
+    /// Holds those off who take `key` for themselves, but not those who share it.
+    ///
+    /// # Errors
+    /// Where the database cannot.
+    pub fn share_key(&self, key: &str) -> Result<(), Fault> {
+        self.advise("SELECT CAST(pg_advisory_xact_lock_shared(hashtextextended(", key)
+    }
+
+    fn advise(&self, call: &str, key: &str) -> Result<(), Fault> {
         if self.dialect() == Dialect::Sqlite {
             return Ok(());
         }
         let mut sql = self.sql();
-        sql.push("SELECT CAST(pg_advisory_xact_lock(hashtextextended(").bind(model::Storage::Text, Value::text(key)).push(", 7)) AS text)");
+        sql.push(call).bind(model::Storage::Text, Value::text(key)).push(", 7)) AS text)");
         self.query(&sql, &[]).map(drop)
     }
 }

@@ -19,7 +19,7 @@ use store::{Binned, Fault, Plan, Select, Store};
 use tests::backend::{Backend, with_database};
 use uuid::Uuid;
 
-use crate::twins::Chance;
+use tests::chance::Chance;
 
 static NO_SETTINGS: LazyLock<Map<String, Json>> = LazyLock::new(Map::new);
 

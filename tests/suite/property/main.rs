@@ -4,4 +4,3 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by them")]
 
 mod filters;
-mod twins;

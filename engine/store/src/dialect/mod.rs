@@ -4,6 +4,7 @@
 use model::{Storage, Value};
 
 use crate::sql::Sql;
+use crate::tx::Lock;
 
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
@@ -60,11 +61,12 @@ impl Dialect {
     }
 
     /// What locks the rows of a select.
-    pub(crate) fn lock(self, update: bool) -> &'static str {
-        match (self, update) {
-            (Self::Sqlite, _) => "",
-            (Self::Postgres, false) => " FOR KEY SHARE",
-            (Self::Postgres, true) => " FOR UPDATE",
+    pub(crate) fn lock(self, lock: Lock) -> &'static str {
+        match (self, lock) {
+            (Self::Sqlite, _) | (Self::Postgres, Lock::None) => "",
+            (Self::Postgres, Lock::Share) => " FOR KEY SHARE",
+            (Self::Postgres, Lock::Change) => " FOR NO KEY UPDATE",
+            (Self::Postgres, Lock::Update) => " FOR UPDATE",
         }
     }
 
@@ -111,7 +113,7 @@ impl Dialect {
         match self {
             // Two halves, each far from overflow: summed apart, joined when read.
             Self::Sqlite => format!("exact_sum({text})"),
-            Self::Postgres => format!("sum({text})"),
+            Self::Postgres => format!("sum(CAST({text} AS numeric))"),
         }
     }
 

@@ -72,6 +72,8 @@ pub struct Row {
     pub keys: Vec<Value>,
 }
 
+/// Related records of one question.
+const PAGE: u32 = 1_000;
 /// The alias of the table that is asked.
 const MAIN: &str = "t0";
 
@@ -84,19 +86,19 @@ impl Tx {
         if query.filter == Predicate::False {
             return Ok(Vec::new());
         }
-        let mut rows = self.page(schema, query, Part::Whole)?;
         // Behind the values of a falling key come the empties: asked for apart, so that the index can be walked.
         if let ([key], Some(after)) = (query.sort.as_slice(), &query.after)
             && key.descending
             && after.first().is_some_and(|value| !value.is_null())
         {
-            rows = self.page(schema, query, Part::Values)?;
+            let mut rows = self.page(schema, query, Part::Values)?;
             let left = query.limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
             if left > 0 {
                 rows.extend(self.page(schema, &Select { limit: left, ..query.clone() }, Part::Empties)?);
             }
+            return Ok(rows);
         }
-        Ok(rows)
+        self.page(schema, query, Part::Whole)
     }
 
     fn page(&self, schema: &Schema, query: &Select, part: Part) -> Result<Vec<Row>, Fault> {
@@ -164,7 +166,7 @@ impl Tx {
         sql.column(MAIN, "id").push(if falls(&query.sort) { " DESC" } else { " ASC" });
         sql.push(" LIMIT ").bind(Storage::Int, Value::Int(i64::from(query.limit)));
         if query.lock != Lock::None {
-            let clause = self.dialect().lock(query.lock == Lock::Update);
+            let clause = self.dialect().lock(query.lock);
             if !clause.is_empty() {
                 sql.push(clause).push(" OF ").push(MAIN);
             }
@@ -176,7 +178,7 @@ impl Tx {
 
     /// A sort key: the value, or the place of an option.
     fn key(&self, sql: &mut Sql, writer: &mut Writer<'_>, key: &Sort) {
-        let Some(options) = &key.options else {
+        let Some(options) = key.options.as_ref().filter(|options| !options.is_empty()) else {
             writer.value(sql, &key.path, &key.column, MAIN);
             return;
         };
@@ -286,12 +288,16 @@ impl Tx {
                 model::schema::Via::Link => Predicate::any(chunk.iter().map(|id| leaf(rules::query::Test::Has(Value::Uuid(*id)))).collect()),
                 model::schema::Via::Column | model::schema::Via::AnyColumn => leaf(rules::query::Test::In(chunk.iter().copied().map(Value::Uuid).collect())),
             };
-            let query = Select { limit: 10_000, slots: (0..def.columns.len()).collect(), ..Select::of(def.id, filter, Binned::Live) };
-            for row in self.select(schema, &query)? {
-                for id in parents_of(by, &row.cells) {
-                    if chunk.contains(&id) {
-                        found.push((id, row.cells.clone()));
-                    }
+            let mut after = None;
+            loop {
+                let query = Select { after: after.take(), limit: PAGE, slots: (0..def.columns.len()).collect(), ..Select::of(def.id, filter.clone(), Binned::Live) };
+                let rows = self.select(schema, &query)?;
+                for row in &rows {
+                    found.extend(parents_of(by, &row.cells).into_iter().filter(|id| chunk.contains(id)).map(|id| (id, row.cells.clone())));
+                }
+                match rows.last() {
+                    Some(last) if rows.len() >= PAGE as usize => after = Some(last.keys.clone()),
+                    Some(_) | None => break,
                 }
             }
         }
@@ -323,7 +329,7 @@ fn falls(sort: &[Sort]) -> bool {
 }
 
 fn key_storage(schema: &Schema, key: &Sort) -> Storage {
-    match (&key.options, &key.column) {
+    match (key.options.as_ref().filter(|options| !options.is_empty()), &key.column) {
         (Some(_), _) | (None, Column::Clock(..)) => Storage::Int,
         (None, Column::Slot(slot)) => schema.entity(key.path.entity).columns.get(*slot).map_or(Storage::Text, |column| column.storage),
     }

@@ -26,16 +26,36 @@ pub static STAY: Table = Table {
     indexes: &[&["record", "field"], &["entity", "stage"]],
 };
 
-/// Ends the open stay of a record, and begins one in `stage`.
+/// A record that enters a stage, or none.
+#[derive(Clone, Copy, Debug)]
+pub struct Entering<'a> {
+    /// The id of the new stay.
+    pub id: Uuid,
+    /// The record's entity.
+    pub entity: &'a str,
+    /// The record.
+    pub record: Uuid,
+    /// Its stage field.
+    pub field: &'a str,
+    /// The stage; none where the record has none any more.
+    pub stage: Option<&'a str>,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// By whom.
+    pub by: Option<Uuid>,
+}
+
+/// Ends the open stay of a record, and begins the next.
 ///
 /// # Errors
 /// Where the database cannot.
-pub fn enter(tx: &Tx, entity: &str, record: Uuid, field: &str, stage: Option<&str>, at: DateTime<Utc>, by: Option<Uuid>) -> Result<(), Fault> {
+pub fn enter(tx: &Tx, entering: Entering<'_>) -> Result<(), Fault> {
+    let Entering { id, entity, record, field, stage, at, by } = entering;
     let open = [Cond::Eq("record", Value::Uuid(record)), Cond::Eq("field", Value::text(field)), Cond::Empty("left_at")];
     tx.change(&STAY, &[("left_at", Value::Timestamp(at))], &open)?;
     let Some(stage) = stage else { return Ok(()) };
     let row = vec![
-        Value::Uuid(Uuid::now_v7()),
+        Value::Uuid(id),
         Value::text(entity),
         Value::Uuid(record),
         Value::text(field),
