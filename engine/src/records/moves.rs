@@ -37,15 +37,15 @@ pub(crate) fn begin(w: &Writer<'_>, slice: &mut Slice<'_>) {
     }
 }
 
-/// A record whose pipeline changes goes to the stage that the new pipeline's `switch` says.
+/// A record whose pipeline changes goes to the stage that the `switch` of either pipeline says.
 fn switch(w: &Writer<'_>, def: &model::EntityDef, stages: &StagePlan, row: &mut Row) {
     let (Some(by), Some(before)) = (stages.by, row.before.clone()) else { return };
     if row.doing != Doing::Update || !row.changed(def, by) {
         return;
     }
-    let (Some((old, _)), Some((_, new))) = (stages.pipeline(def, &before), stages.pipeline(def, &row.after)) else { return };
+    let (Some((old_name, old)), Some((new_name, new))) = (stages.pipeline(def, &before), stages.pipeline(def, &row.after)) else { return };
     let Some(current) = row.value(def, stages.field).as_text().map(str::to_owned) else { return };
-    let mapped = new.doc.switch.get(old).and_then(|map| map.get(current.as_str()));
+    let mapped = new.doc.arriving(new_name.as_str(), (old_name.as_str(), &old.doc), current.as_str());
     let target = match mapped {
         Some(stage) => Some(stage.clone()),
         None if new.doc.stages.contains_key(current.as_str()) => None,

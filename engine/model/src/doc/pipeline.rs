@@ -26,7 +26,8 @@ pub struct Pipeline {
     /// The stage of a new record; the first where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<Name>,
-    /// Where a record goes that comes from another pipeline: by that pipeline, from stage to stage.
+    /// Where a record goes whose pipeline changes, by the other pipeline, from stage to stage: from here to there, or
+    /// from there to here. It may be written on either side.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub switch: IndexMap<Name, IndexMap<Name, Name>>,
 }
@@ -218,6 +219,14 @@ impl Pipeline {
             .collect()
     }
 
+    /// Where a record goes that was in `stage` of another pipeline and comes to this one, called `own`: as either side says.
+    #[must_use]
+    pub fn arriving<'a>(&'a self, own: &str, (other_name, other): (&str, &'a Self), stage: &str) -> Option<&'a Name> {
+        let here = self.switch.get(other_name).and_then(|map| map.get(stage));
+        let there = || other.switch.get(own).and_then(|map| map.get(stage));
+        here.filter(|to| self.stages.contains_key(*to)).or_else(|| there().filter(|to| self.stages.contains_key(*to)))
+    }
+
     /// The move from `from` to `to`, or none where there is no such way.
     #[must_use]
     pub fn transition(&self, from: &str, to: &str) -> Option<Transition> {
@@ -226,5 +235,23 @@ impl Pipeline {
             Some(Next::List(names)) => names.iter().any(|name| *name == *to).then(Transition::default),
             Some(Next::Map(map)) => map.get(to).cloned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pipeline;
+
+    #[test]
+    fn a_switch_may_be_written_on_either_side() {
+        let read = |json: &str| serde_json::from_str::<Pipeline>(json).expect("a pipeline");
+        let sales = r#"{"entity": "deal", "stages": {"talk": {}, "won": {}}, "switch": {"project": {"talk": "offer"}}}"#;
+        let project = r#"{"entity": "deal", "stages": {"offer": {}, "built": {}}, "switch": {"sales": {"won": "built"}}}"#;
+        let (sales, project) = (read(sales), read(project));
+        let arriving = |stage: &str| project.arriving("project", ("sales", &sales), stage).map(ToString::to_string);
+        assert_eq!(arriving("talk").as_deref(), Some("offer"));
+        assert_eq!(arriving("won").as_deref(), Some("built"));
+        assert_eq!(arriving("lost"), None);
+        assert_eq!(sales.arriving("sales", ("project", &project), "offer"), None);
     }
 }
