@@ -253,7 +253,7 @@ pub fn transform(rule: &ValueRule, input: Input) -> Result<Input, Reject> {
 #[must_use]
 pub fn day(text: &str, format: &str) -> Option<NaiveDate> {
     let pattern = format.replace("yyyy", "%Y").replace("yy", "%y").replace("MMM", "%b").replace("MM", "%m").replace("dd", "%d");
-    let pattern = if pattern.contains("%m") || pattern.contains("%b") { pattern.replace("%b", "%b") } else { pattern.replace('M', "%m") };
+    let pattern = if pattern.contains("%m") || pattern.contains("%b") { pattern } else { pattern.replace('M', "%m") };
     let pattern = if pattern.contains("%d") { pattern } else { pattern.replacen('d', "%d", 1) };
     NaiveDate::parse_from_str(text.trim(), &pattern).ok()
 }

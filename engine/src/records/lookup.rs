@@ -16,11 +16,14 @@ use uuid::Uuid;
 use crate::ctx::Ctx;
 use crate::error::Error;
 
+/// Records that were read; none where there is no such record.
+type Seen = HashMap<(EntityId, Uuid), Option<Arc<Cells>>>;
+
 /// Reads records over an open transaction.
 pub(crate) struct Reader<'a> {
     tx: &'a Tx,
     schema: &'a Schema,
-    seen: RefCell<HashMap<(EntityId, Uuid), Option<Arc<Cells>>>>,
+    seen: RefCell<Seen>,
     sight: RefCell<HashMap<(EntityId, Uuid), bool>>,
 }
 

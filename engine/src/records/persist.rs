@@ -78,7 +78,8 @@ pub(crate) fn stays(w: &Writer<'_>, def: &EntityDef, id: Uuid, before: Option<&C
         let was = before.and_then(|before| field.cells(before).first().cloned()).unwrap_or_default();
         let is = field.cells(after).first().cloned().unwrap_or_default();
         if was != is {
-            stay::enter(w.tx, w.cx.new_id(), def.name.as_str(), id, field.name.as_str(), is.as_text(), w.cx.now, w.cx.caller.user())?;
+            let (entity, field, stage) = (def.name.as_str(), field.name.as_str(), is.as_text());
+            stay::enter(w.tx, stay::Entering { id: w.cx.new_id(), entity, record: id, field, stage, at: w.cx.now, by: w.cx.caller.user() })?;
         }
     }
     Ok(())

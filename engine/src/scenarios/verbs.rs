@@ -167,7 +167,7 @@ async fn expect(stage: &mut Stage, step: &Step) -> Result<(), Failure> {
         other => other?,
     };
     let actual: Json = serde_json::from_slice(&found.json).map_err(|error| error.to_string())?;
-    if is_missing || actual.get("deleted_at").is_some_and(|at| !at.is_null()) && is_missing {
+    if is_missing {
         return Err(Failure::Other("the record is there".to_owned()));
     }
     let wrong = differences(stage, &cx, &values, &actual);

@@ -1,6 +1,6 @@
 //! In charge of the structure of dynamic tables: what a new schema needs that the database does not have.
 //! Reading order: `Step` (one change), `Plan` (all of them), `Tx::apply`.
-//! Invariant: only additions; nothing is dropped, retyped or rebuilt, so a former revision still fits.
+//! Invariant: tables and columns are only added, never dropped, retyped or rebuilt, so a former revision still fits.
 //! Invariant: every step may be run again without harm.
 
 use model::field::{ColumnUse, Role};
@@ -48,6 +48,11 @@ pub enum Step {
         /// Whether two live records may not agree.
         unique: bool,
     },
+    /// An index that nothing asks for any more and that would refuse what is allowed now.
+    DropIndex {
+        /// Its name.
+        name: String,
+    },
 }
 
 /// What a new schema needs.
@@ -85,12 +90,18 @@ impl Plan {
             }
         }
         let known = tx.indexes()?;
+        let mut wanted = Vec::new();
         for def in &new.entities {
-            plan.indexes.extend(indexes_of(new, def).into_iter().filter(|step| match step {
-                Step::CreateIndex { name, .. } => !known.contains(name),
-                Step::CreateTable { .. } | Step::AddColumn { .. } | Step::CreateLinks { .. } => true,
-            }));
+            for step in indexes_of(new, def) {
+                if let Step::CreateIndex { name, .. } = &step {
+                    wanted.push(name.clone());
+                    if !known.contains(name) {
+                        plan.indexes.push(step);
+                    }
+                }
+            }
         }
+        plan.indexes.extend(known.into_iter().filter(|name| name.starts_with("u_") && !wanted.contains(name)).map(|name| Step::DropIndex { name }));
         Ok(plan)
     }
 
@@ -182,6 +193,9 @@ impl Tx {
                 sql.push(")").push(dialect.table_options());
             }
             Step::AddColumn { table, column: name, storage } => {
+                if self.columns_of(table)?.contains(name) {
+                    return Ok(());
+                }
                 sql.push("ALTER TABLE ").name(table).push(" ADD COLUMN ");
                 column(&mut sql, name, *storage);
             }
@@ -195,6 +209,9 @@ impl Tx {
                 let mut index = self.sql();
                 index.push("CREATE INDEX IF NOT EXISTS ").name(&model::schema::physical(&format!("i_{table}_value"))).push(" ON ").name(table).push(" (\"value\")");
                 return self.script(&index.text);
+            }
+            Step::DropIndex { name } => {
+                sql.push("DROP INDEX IF EXISTS ").name(name);
             }
             Step::CreateIndex { name, table, columns, unique } => {
                 sql.push(if *unique { "CREATE UNIQUE INDEX IF NOT EXISTS " } else { "CREATE INDEX IF NOT EXISTS " });

@@ -234,6 +234,12 @@ impl<'a> Writer<'a> {
         let owner = Path { field: id, ..leaf.path.clone() };
         let slot = self.schema.entity(leaf.path.entity).slot("id").unwrap_or_default();
         let link = self.alias();
+        if leaf.path.hops.is_empty() {
+            // By the link table's own index, not row by row.
+            sql.column(alias, "id").push(if leaf.negated { " NOT IN (SELECT " } else { " IN (SELECT " }).column(&link, "owner").push(" FROM ");
+            sql.name(&table).push(" ").push(&link).push(" WHERE ").column(&link, "value").push(" = ").bind(storage, item.clone()).push(")");
+            return;
+        }
         if leaf.negated {
             sql.push("NOT ");
         }

@@ -78,7 +78,7 @@ impl Store {
             Location::Postgres { url, schema } => Inner::Postgres(postgres::Pool::open(url, schema.as_deref()).await?),
         };
         let store = Self(Arc::new(inner));
-        store.write(|tx| system::migrate(tx)).await?;
+        store.write(system::migrate).await?;
         Ok(store)
     }
 

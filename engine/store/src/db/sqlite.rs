@@ -33,6 +33,8 @@ trait Work: Send {
 
 struct Job<T, E, F> {
     work: F,
+    /// Whether what it writes is kept: a read keeps nothing.
+    keep: bool,
     result: Option<Result<T, E>>,
     sender: oneshot::Sender<Result<T, E>>,
 }
@@ -46,9 +48,9 @@ where
     fn run(&mut self, tx: &Tx) -> bool {
         let result = std::panic::catch_unwind(AssertUnwindSafe(|| (self.work)(tx)));
         let result = result.unwrap_or_else(|panic| Err(Fault::Panicked(message_of(&*panic)).into()));
-        let is_ok = result.is_ok();
+        let keep = result.is_ok() && self.keep;
         self.result = Some(result);
-        is_ok
+        keep
     }
 
     fn answer(self: Box<Self>, outcome: Result<(), Fault>) {
@@ -105,7 +107,7 @@ impl Lanes {
         E: From<Fault> + Send + 'static,
         F: Fn(&Tx) -> Result<T, E> + Send + 'static,
     {
-        self.send(self.readers.as_ref().unwrap_or(&self.writer), work).await
+        self.send(self.readers.as_ref().unwrap_or(&self.writer), work, false).await
     }
 
     pub(super) async fn write<T, E, F>(&self, work: F) -> Result<T, E>
@@ -114,17 +116,17 @@ impl Lanes {
         E: From<Fault> + Send + 'static,
         F: Fn(&Tx) -> Result<T, E> + Send + 'static,
     {
-        self.send(&self.writer, work).await
+        self.send(&self.writer, work, true).await
     }
 
-    async fn send<T, E, F>(&self, lane: &SyncSender<Message>, work: F) -> Result<T, E>
+    async fn send<T, E, F>(&self, lane: &SyncSender<Message>, work: F, keep: bool) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<Fault> + Send + 'static,
         F: Fn(&Tx) -> Result<T, E> + Send + 'static,
     {
         let (sender, answer) = oneshot::channel();
-        let job = Box::new(Job { work, result: None, sender });
+        let job = Box::new(Job { work, keep, result: None, sender });
         match lane.try_send(Message::Work(job)) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => return Err(Fault::Busy.into()),
@@ -257,6 +259,9 @@ fn read_loop(connection: Connection, inbox: &Mutex<Receiver<Message>>) {
                     work.run(&tx);
                     tx.end();
                     let _ended = run(&connection, "COMMIT");
+                    if !connection.is_autocommit() {
+                        let _undone = run(&connection, "ROLLBACK");
+                    }
                 }
                 work.answer(outcome);
             }

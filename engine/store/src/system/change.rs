@@ -159,7 +159,7 @@ pub fn number(tx: &Tx) -> Result<(), Fault> {
     }
     tx.script("SELECT pg_advisory_xact_lock(hashtext(current_schema()), 2)")?;
     tx.script(
-        "WITH todo AS (SELECT n, row_number() OVER (ORDER BY tx, n) AS place FROM sys_change WHERE seq IS NULL),
+        "WITH todo AS (SELECT n, row_number() OVER (ORDER BY last, n) AS place FROM (SELECT n, max(n) OVER (PARTITION BY tx) AS last FROM sys_change WHERE seq IS NULL) AS fresh),
               top AS (SELECT coalesce(max(seq), 0) AS seq FROM sys_change)
          UPDATE sys_change SET seq = top.seq + todo.place FROM todo, top WHERE sys_change.n = todo.n",
     )
