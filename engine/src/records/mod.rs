@@ -19,6 +19,7 @@ mod moves;
 mod numbering;
 mod permit;
 mod persist;
+mod preview;
 mod read;
 mod remove;
 mod rollups;
@@ -29,6 +30,7 @@ pub(crate) mod write;
 
 pub use batch::{Batch, ChangeNote, Idempotency};
 pub use history::Op;
+pub use preview::{Allowed, FieldState, FormState, MoveChoice};
 pub use read::{ListAnswer, ListRequest, RecordAnswer, Total};
 pub(crate) use read::list as list_in;
 pub(crate) use rollups::recompute_all;

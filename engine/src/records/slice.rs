@@ -30,11 +30,18 @@ pub(crate) struct Writer<'a> {
     pub(crate) log: std::cell::RefCell<Log>,
     /// Whether lines are being written as part of their parent.
     pub(crate) within_parent: std::cell::Cell<bool>,
+    /// Whether nothing is to be written: no number is given.
+    pub(crate) is_preview: bool,
 }
 
 impl<'a> Writer<'a> {
     pub(crate) fn new(cx: &'a Ctx, tx: &'a Tx) -> Self {
-        Self { cx, tx, app: &cx.app, reader: Reader::new(tx, &cx.app.schema), log: std::cell::RefCell::default(), within_parent: std::cell::Cell::new(false) }
+        Self { cx, tx, app: &cx.app, reader: Reader::new(tx, &cx.app.schema), log: std::cell::RefCell::default(), within_parent: std::cell::Cell::new(false), is_preview: false }
+    }
+
+    /// One that writes nothing.
+    pub(crate) fn preview(cx: &'a Ctx, tx: &'a Tx) -> Self {
+        Self { is_preview: true, ..Self::new(cx, tx) }
     }
 
     pub(crate) fn def(&self, entity: EntityId) -> &'a EntityDef {
