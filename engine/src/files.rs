@@ -6,7 +6,6 @@
 use chrono::Duration;
 use model::field::Role;
 use model::{EntityDef, Value};
-use rules::query::View;
 use serde_json::{Value as Json, json};
 use store::system::Cond;
 use store::system::file::FILE;
@@ -22,7 +21,6 @@ mod safety;
 pub(crate) mod scratch;
 mod store_of_files;
 
-pub(crate) use attach::claim;
 pub use store_of_files::{Content, FileStore, Upload};
 
 /// The largest file that hangs on a record, in bytes.

@@ -6,7 +6,12 @@
 pub mod auth;
 pub mod clock;
 mod ctx;
+pub mod demo;
 mod error;
+pub mod exports;
+pub mod files;
+pub mod imports;
+pub mod jobs;
 pub mod keys;
 mod meta;
 pub mod people;
@@ -15,6 +20,7 @@ mod publish;
 pub mod published;
 pub mod records;
 pub mod scenarios;
+pub mod seed;
 mod titles;
 
 use std::collections::HashMap;
@@ -53,6 +59,8 @@ struct Inner {
     people_epoch: AtomicU64,
     notes: broadcast::Sender<Arc<ChangeNote>>,
     publishing: tokio::sync::Mutex<()>,
+    files: files::FileStore,
+    jobs: jobs::Jobs,
 }
 
 /// How a workspace is opened.
@@ -85,6 +93,7 @@ impl Engine {
         let store = Store::open(&options.location).await?;
         let current = publish::load_or_begin(&store, options.clock.now()).await?;
         let (notes, _) = broadcast::channel(NOTES);
+        let files = files::FileStore::new(options.data_dir.as_deref());
         Ok(Self(Arc::new(Inner {
             store,
             clock: options.clock,
@@ -95,6 +104,8 @@ impl Engine {
             people_epoch: AtomicU64::new(0),
             notes,
             publishing: tokio::sync::Mutex::new(()),
+            files,
+            jobs: jobs::Jobs::default(),
         })))
     }
 
@@ -142,8 +153,21 @@ impl Engine {
         cx.app.schema.find(name).filter(|def| cx.grants.sees(def.id)).ok_or(Error::NotFound)
     }
 
+    /// The store of files.
+    #[must_use]
+    pub fn files(&self) -> &files::FileStore {
+        &self.0.files
+    }
+
+    /// The jobs.
+    #[must_use]
+    pub fn jobs(&self) -> &jobs::Jobs {
+        &self.0.jobs
+    }
+
     /// Ends the threads and connections.
     pub async fn close(&self) {
+        self.0.jobs.stop();
         self.0.store.close().await;
     }
 

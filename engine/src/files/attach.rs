@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use model::field::Role;
 use model::{Cells, Code, EntityDef, FieldDef, Message, Value, Violation};
 use serde_json::Value as Json;
 use store::Tx;
@@ -14,6 +15,7 @@ use uuid::Uuid;
 use super::FileRow;
 use crate::ctx::Ctx;
 use crate::error::Error;
+use crate::records::slice::{Slice, Writer};
 
 /// The ids of files in the value of a field.
 pub(super) fn ids(json: &Json) -> impl Iterator<Item = &str> {
@@ -21,11 +23,28 @@ pub(super) fn ids(json: &Json) -> impl Iterator<Item = &str> {
     one.into_iter().chain(json.as_array().into_iter().flatten()).filter_map(|file| file.get("id").and_then(Json::as_str))
 }
 
+/// The step of a write: files that the rows come to hold hang on them from now on.
+///
+/// # Errors
+/// Where the store could not.
+pub(crate) fn hang(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error> {
+    let def = slice.def;
+    let holds = |field: &&FieldDef| matches!(field.role, Role::Files { .. });
+    for field in def.fields.iter().filter(holds) {
+        for row in slice.rows.iter_mut().filter(|row| row.is_well() && row.changed(def, field.id)) {
+            if let Err(fault) = claim(w.cx, w.tx, def, row.id, field, &mut row.after)? {
+                row.faults.push(fault);
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Fills what a record keeps of its files and hangs new ones on it; what is refused stays unchanged.
 ///
 /// # Errors
 /// Where the store could not; the inner error is the caller's fault.
-pub(crate) fn claim(cx: &Ctx, tx: &Tx, def: &EntityDef, record: Uuid, field: &FieldDef, after: &mut Cells) -> Result<Result<(), Violation>, Error> {
+fn claim(cx: &Ctx, tx: &Tx, def: &EntityDef, record: Uuid, field: &FieldDef, after: &mut Cells) -> Result<Result<(), Violation>, Error> {
     let Some(slot) = field.slot() else { return Ok(Ok(())) };
     let Some(Value::Json(sent)) = after.get(slot) else { return Ok(Ok(())) };
     let wanted: Vec<Uuid> = ids(sent).filter_map(|id| Uuid::try_parse(id).ok()).collect();
@@ -41,6 +60,11 @@ pub(crate) fn claim(cx: &Ctx, tx: &Tx, def: &EntityDef, record: Uuid, field: &Fi
         let only_pictures = matches!(field.doc.kind.as_str(), "image" | "signature");
         if only_pictures && (!row.info.kind.starts_with("image/") || row.info.kind == "image/svg+xml") {
             return Ok(Err(Violation::of_field(field.name.as_str(), Code::BadFormat, Message::new("file_not_image"))));
+        }
+        // For one file `max` is its greatest size; for several it is how many.
+        let most = field.doc.settings.get("max").and_then(Json::as_u64).filter(|_| matches!(field.role, Role::Files { many: false }));
+        if let Some(most) = most.filter(|most| row.info.size > *most) {
+            return Ok(Err(Violation::of_field(field.name.as_str(), Code::TooLarge, Message::new("file_too_large").with("max", most >> 20))));
         }
         filled.push(row.info.to_json());
     }

@@ -1,6 +1,15 @@
 //! In charge of files that become records: read, mapped, written slice by slice.
-//! Reading order: `request` (what is asked), `plan` (a document for one header), `run`; then `slice` and `resolve`.
+//! Reading order: `job` (what is asked), `plan` and `recipe` (a document for one header), `run`; then `slice` and `resolve`.
 //! Invariant: rows are written by the one write path; a row that fails stands in the error file with its reason.
 
+pub(crate) mod job;
+pub(crate) mod plan;
 pub(crate) mod read;
+mod recipe;
+pub(crate) mod report;
+mod resolve;
+pub(crate) mod run;
+mod slice;
 pub(crate) mod words;
+
+pub use job::{ImportRequest, ImportSpec};

@@ -9,7 +9,6 @@ use model::field::{ColumnUse, Role};
 use model::text::fold;
 use model::{Code, EntityDef, EntityId, FieldDef, FieldId, Input, Message, Slot, Value, Violation};
 use rules::expr::{Expression, Use};
-use rules::query::View;
 use uuid::Uuid;
 
 use super::read::Row;
@@ -89,6 +88,8 @@ pub(crate) struct Mapped {
     pub(crate) row: Row,
     /// Its place among the rows of the file, from 0.
     pub(crate) ordinal: u64,
+    /// The revision that its values were made under.
+    pub(crate) revision: i64,
     /// A value for each step.
     pub(crate) made: Vec<Made>,
     /// The id that it names.
@@ -417,7 +418,7 @@ pub(crate) fn cell_of(cx: &Ctx, def: &EntityDef, field: FieldId, slot: Slot, inp
 impl Plan {
     /// Makes a row's values. `cx` must be of the plan's own revision.
     pub(crate) fn map(&self, cx: &Ctx, row: Row, ordinal: u64) -> Mapped {
-        let mut mapped = Mapped { row, ordinal, made: Vec::new(), id: None, early: None };
+        let mut mapped = Mapped { row, ordinal, revision: self.revision, made: Vec::new(), id: None, early: None };
         if let Some(fault) = &mapped.row.fault {
             mapped.early = Some(Early::Failed(fault.text(&cx.locale)));
             return mapped;

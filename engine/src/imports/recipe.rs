@@ -8,7 +8,7 @@ use std::sync::Arc;
 use chrono::{NaiveDate, NaiveDateTime};
 use indexmap::IndexMap;
 use model::doc::{ValueRule, ValueSpec};
-use model::{Cells, EntityId, Value};
+use model::{Cells, EntityId, FieldId, Value};
 use rules::eval::{HostFault, Lookup};
 use rules::expr::{Expression, Given, Place, Use};
 use rules::query::RelatedVia;
@@ -86,6 +86,10 @@ impl Lookup for Nothing {
     }
 
     fn is_member(&self, _: EntityId, _: Uuid, _: Uuid, _: bool) -> Result<bool, HostFault> {
+        Ok(false)
+    }
+
+    fn is_under(&self, _: EntityId, _: FieldId, _: Uuid, _: Uuid) -> Result<bool, HostFault> {
         Ok(false)
     }
 }

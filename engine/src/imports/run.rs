@@ -99,7 +99,7 @@ impl Progress {
     }
 }
 
-/// Keeps what a run tells; closed.
+/// Keeps what a run tells.
 pub(crate) trait Journal: Send + Sync {
     /// Within the transaction of a slice.
     fn keep(&self, tx: &Tx, progress: &Progress, now: DateTime<Utc>) -> Result<(), Halt>;
@@ -136,6 +136,8 @@ pub(crate) struct Run {
     pub(crate) progress: Progress,
     /// The records that were made, where somebody asks.
     pub(crate) made: Option<Vec<Uuid>>,
+    /// In a dry run: keys of records that would be there.
+    pub(crate) ghosts: Arc<RwLock<HashSet<u64>>>,
 }
 
 /// What the reading thread hands over; closed.
@@ -171,7 +173,7 @@ impl From<Halt> for Unkept {
 }
 
 /// What slices share.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Shared {
     known: Arc<RwLock<Known>>,
     ghosts: Arc<RwLock<HashSet<u64>>>,
@@ -204,6 +206,25 @@ pub(crate) fn options(cx: &Ctx, document: &Import) -> Result<Options, Error> {
 }
 
 impl Run {
+    /// An import that nobody takes up again, with all its files in memory.
+    pub(crate) fn plain(engine: &Engine, cx: Ctx, app: Option<&str>, parts: Vec<Part>) -> Self {
+        let id = cx.new_id();
+        Self {
+            engine: engine.clone(),
+            cx,
+            app: app.map(str::to_owned),
+            parts,
+            dry_run: false,
+            shift: 0,
+            keep_edits: false,
+            id,
+            journal: Arc::new(NoJournal),
+            progress: Progress::default(),
+            made: None,
+            ghosts: Arc::default(),
+        }
+    }
+
     /// Runs to the end, from where the progress is.
     ///
     /// # Errors
@@ -331,7 +352,7 @@ impl Run {
             Some(Handed::Failed(error)) => return Err(error.into()),
             Some(Handed::Rows(_)) | None => return Err(Error::Internal("the reading thread ended".to_owned()).into()),
         };
-        let shared = Shared::default();
+        let shared = Shared { known: Arc::default(), ghosts: Arc::clone(&self.ghosts) };
         let mut rows: VecDeque<Mapped> = VecDeque::new();
         let (mut size, mut open) = (BATCH, true);
         while open || !rows.is_empty() {

@@ -24,11 +24,12 @@ mod read;
 mod remove;
 mod rollups;
 mod shape;
-mod slice;
+pub(crate) mod slice;
 mod submission;
 pub(crate) mod write;
 
 pub use batch::{Batch, ChangeNote, Idempotency};
+pub(crate) use batch::{current_or_superseded, write_in};
 pub use history::Op;
 pub use preview::{Allowed, FieldState, FormState, MoveChoice};
 pub use read::{ListAnswer, ListRequest, RecordAnswer, Total};

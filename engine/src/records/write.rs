@@ -61,6 +61,7 @@ fn through_the_list(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error> 
     lines::accept(w, slice)?;
     permit::after(w, slice)?;
     integrity::check(w, slice)?;
+    crate::files::attach::hang(w, slice)?;
     persist::persist(w, slice)?;
     let touched = persist::touched(slice);
     let touched = lines::write(w, slice, touched)?;

@@ -89,6 +89,23 @@ pub(crate) fn rows(content: &Content, options: &Options, take: &mut Take<'_>) ->
     csv::rows(input, options, take)
 }
 
+/// The rows of a text, which is quick to count; none where the file is no text, or none that can be read.
+pub(crate) fn count(content: &Content, options: &Options) -> Option<u64> {
+    let mut head = [0; 8];
+    let length = content.open().ok()?.read(&mut head).ok()?;
+    let head = head.get(..length).unwrap_or_default();
+    if head.starts_with(b"PK") || head == COMPOUND {
+        return None;
+    }
+    let mut count = 0;
+    rows(content, options, &mut |piece| {
+        count += u64::from(matches!(piece, Piece::Row(_)));
+        true
+    })
+    .ok()?;
+    Some(count)
+}
+
 fn unreadable(error: &std::io::Error) -> Message {
     Message::new("import_unreadable").with("detail", error)
 }
