@@ -415,8 +415,18 @@ fn values_and_kinds_fit() {
 
 #[test]
 fn sizes_are_limited() {
+    let leaf = json!({"field": "score", "op": ">", "value": 1});
+    let deep = (0..8).fold(leaf.clone(), |inner, _| json!({"not": inner}));
+    expect("/views/lead_table/filter", deep, "views/lead_table.json /views/lead_table/filter: a filter is nested 8 deep at most");
+    expect(
+        "/views/lead_table/filter",
+        json!({"all": vec![leaf; 201]}),
+        "views/lead_table.json /views/lead_table/filter: 201 conditions: a filter has 200 at most",
+    );
     let many: serde_json::Map<String, Json> = (0..401).map(|index| (format!("f{index}"), json!({"kind": "boolean"}))).collect();
     expect("/entities/many", json!({"fields": many}), "entities/many.json /entities/many/fields: 401 fields: an entity has 400 at most");
+    let far_too_many: serde_json::Map<String, Json> = (0..10_000).map(|index| (format!("f{index}"), json!({"kind": "text"}))).collect();
+    expect("/entities/many", json!({"fields": far_too_many}), "entities/many.json /entities/many/fields: 10000 fields: an entity has 400 at most");
     let found = changed(|json| {
         for index in 0..300 {
             json["entities"][format!("e{index}")] = json!({"fields": {"a": {"kind": "boolean"}}});

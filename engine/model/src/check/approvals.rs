@@ -16,23 +16,6 @@ const KINDS: [&str; 13] =
 const KEYS: [&str; 7] = ["start", "settings", "on_approved", "on_rejected", "on_withdrawn", "on_revoked", "on_ended"];
 /// What happens when a flow ends.
 const RESULTS: [&str; 5] = ["on_approved", "on_rejected", "on_withdrawn", "on_revoked", "on_ended"];
-/// Who decides.
-const SOURCES: [&str; 14] = [
-    "user",
-    "users",
-    "role",
-    "manager",
-    "manager_chain",
-    "department_head",
-    "department_chain",
-    "parent_head",
-    "field",
-    "owner",
-    "initiator",
-    "initiator_chooses",
-    "previous",
-    "expr",
-];
 /// How several decide.
 const MODES: [&str; 9] = ["any", "all", "sequential", "percent", "count", "weight", "random", "claim", "first"];
 /// What a step may do with a field.
@@ -171,8 +154,8 @@ fn people<'a>(c: &mut Checking<'_, 'a>, at: &str, entity: Option<&Known<'a>>, li
             c.error(at, "expected an object with `by`");
             continue;
         };
-        if let Some(by) = map.get("by").and_then(Json::as_str) {
-            c.one_of(format!("{at}/by"), "way to find people", by, SOURCES);
+        if !map.get("by").is_some_and(Json::is_string) {
+            c.error(format!("{at}/by"), "`by` is missing: how the people are found");
         }
         steps::who(c, &at, map);
         if let (Some(path), Some(entity)) = (map.get("field").and_then(Json::as_str), entity) {

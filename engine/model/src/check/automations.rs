@@ -86,7 +86,7 @@ fn alone(c: &mut Checking<'_, '_>, at: &str, kind: &str, word: &str, on: &Map<St
         c.error(format!("{at}/{kind}"), "expected a text");
     }
     if kind == "schedule" {
-        if !matches!(word.split_whitespace().count(), 5 | 6) {
+        if !matches!(word.split_whitespace().count(), 5 | 6) && !word.starts_with('@') {
             c.error(format!("{at}/schedule"), format!("`{word}` is no cron line: minute, hour, day, month, weekday"));
         }
         if let Some(zone) = on.get("zone").and_then(Json::as_str)

@@ -131,11 +131,11 @@ impl<'w, 'a> Checking<'w, 'a> {
 
     /// An `order` names only what is there, and nothing twice.
     pub(super) fn order<'n>(&mut self, at: &str, what: What, order: impl IntoIterator<Item = &'n str>, there: impl Iterator<Item = &'n str>) {
-        let there: Vec<&str> = there.collect();
+        let there: HashSet<&str> = there.collect();
         let mut seen = HashSet::new();
         for (index, name) in order.into_iter().enumerate() {
             let at = format!("{at}/{index}");
-            if !there.contains(&name) {
+            if !there.contains(name) {
                 self.missing(at, what, name, there.iter().copied());
             } else if !seen.insert(name) {
                 self.error(at, format!("`{name}` stands here twice"));
@@ -156,7 +156,10 @@ impl<'w, 'a> Checking<'w, 'a> {
             return;
         }
         let Some(roles) = self.world.apps.get(app).map(|app| &app.roles) else { return };
-        if !roles.contains_key(bare) {
+        // A bare name means a role of another app, too, while only one has it.
+        let elsewhere =
+            self.app.app.requires.keys().filter(|name| self.world.apps.get(*name).is_some_and(|app| app.roles.contains_key(bare))).count();
+        if !roles.contains_key(bare) && (role.contains('.') || elsewhere != 1) {
             let offered: Vec<String> = roles.keys().map(|name| if app == self.name { name.to_string() } else { format!("{app}.{name}") }).collect();
             self.missing(at, "role", role, offered.iter().map(String::as_str));
         }

@@ -13,8 +13,6 @@ use crate::name::{EntityName, Name, is_name};
 const DAYS: [&str; 2] = ["date", "datetime"];
 /// What finding a duplicate does.
 pub(super) const THEN: [&str; 4] = ["block", "warn", "link", "append"];
-/// How two values are alike.
-const ALIKE: [&str; 4] = ["same", "similar", "phone", "contains"];
 
 /// Checks every entity of the app.
 pub(super) fn check(c: &mut Checking<'_, '_>) {
@@ -71,7 +69,7 @@ fn contents<'a>(c: &mut Checking<'_, 'a>, at: &str, key: &str, entity: &'a Entit
     c.order(&format!("{at}/order"), "field", entity.order.iter().flatten().map(Name::as_str), entity.fields.keys().map(Name::as_str));
     for (name, field) in &entity.fields {
         let at = format!("{at}/fields/{name}");
-        words::field_name(c, &at, name.as_str(), fields::is_computed(field));
+        words::field_name(c, &at, name.as_str(), fields::is_computed(field), known.has_flow);
         fields::check(c, &at, known, name.as_str(), field);
     }
     for (name, rule) in &entity.rules {
@@ -114,10 +112,7 @@ fn unique<'a>(c: &mut Checking<'_, 'a>, at: &str, known: &Known<'a>, key: &Uniqu
     for (index, name) in key.fields.iter().enumerate() {
         let at = format!("{at}/fields/{index}");
         if let Some(field) = c.field(&at, known, name.as_str())
-            && matches!(
-                field.kind.as_str(),
-                "lines" | "json" | "rich_text" | "secret" | "file" | "files" | "image" | "signature" | "choices" | "tags" | "references"
-            )
+            && fields::NOT_UNIQUE.contains(&field.kind.as_str())
         {
             c.error(at, format!("a field of kind `{}` cannot be part of a unique key", field.kind));
         }
@@ -216,9 +211,6 @@ fn duplicates<'a>(c: &mut Checking<'_, 'a>, at: &str, known: &Known<'a>, rule: &
                 c.path(format!("{at}/field"), known, path);
             }
             None => c.error(format!("{at}/field"), "`field` is missing"),
-        }
-        if let Some(by) = part.get("by").and_then(Json::as_str) {
-            c.one_of(format!("{at}/by"), "way to compare", by, ALIKE);
         }
     }
     if let Some(then) = map.get("then").and_then(Json::as_str) {

@@ -106,7 +106,6 @@ fn connector(c: &mut Checking<'_, '_>, at: &str, connector: &Connector) {
 
 /// One thing that is exchanged; outward its values are the other system's, inward ours.
 fn exchanged(c: &mut Checking<'_, '_>, at: &str, map: &Map<String, Json>) {
-    c.keys(at, map, &["entity", "way", "key", "values", "conflict", "filter", "on", "path", "every", "lines", "delete"]);
     let way = map.get("way").and_then(Json::as_str).unwrap_or("in");
     c.one_of(format!("{at}/way"), "way", way, ["in", "out", "both"]);
     let Some(name) = map.get("entity").and_then(Json::as_str) else { return c.error(format!("{at}/entity"), "`entity` is missing") };

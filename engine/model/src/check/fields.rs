@@ -14,6 +14,10 @@ use crate::name::Name;
 const NO_SUM: [&str; 14] =
     ["text", "long_text", "rich_text", "boolean", "choice", "choices", "tags", "stage", "reference", "references", "email", "phone", "url", "json"];
 
+/// Kinds whose values cannot be told apart by a key.
+pub(super) const NOT_UNIQUE: [&str; 11] =
+    ["lines", "json", "rich_text", "secret", "file", "files", "image", "signature", "choices", "tags", "references"];
+
 /// Whether the engine computes the field.
 pub(super) fn is_computed(field: &Field) -> bool {
     matches!(field.kind.as_str(), "formula" | "lookup" | "rollup")
@@ -214,6 +218,9 @@ fn pattern<'a>(c: &mut Checking<'_, 'a>, at: &str, entity: &Known<'a>, field: &F
 fn common<'a>(c: &mut Checking<'_, 'a>, at: &str, entity: &Known<'a>, name: &str, field: &'a Field) {
     let app = c.app;
     let common = &field.common;
+    if common.unique && NOT_UNIQUE.contains(&field.kind.as_str()) {
+        c.error(format!("{at}/unique"), format!("a field of kind `{}` cannot be unique", field.kind));
+    }
     if let Some(system) = &common.source
         && !app.connectors.values().any(|connector| connector.system == *system)
         && !app.connectors.contains_key(system.as_str())

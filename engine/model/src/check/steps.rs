@@ -33,8 +33,6 @@ pub(super) const KINDS: [&str; 16] = [
 ];
 /// Kinds that leave the transaction: they cannot run inside it.
 const OUTSIDE: [&str; 4] = ["wait", "mail", "webhook", "print"];
-/// How work is shared out.
-const ASSIGN_BY: [&str; 5] = ["round_robin", "least_loaded", "weighted", "rule", "first"];
 
 /// Where steps run.
 #[derive(Clone, Copy)]
@@ -240,9 +238,6 @@ fn webhook(c: &mut Checking<'_, '_>, at: &str, settings: &Map<String, Json>) {
 }
 
 fn assign(c: &mut Checking<'_, '_>, at: &str, settings: &Map<String, Json>) {
-    if let Some(by) = settings.get("by").and_then(Json::as_str) {
-        c.one_of(format!("{at}/by"), "way to assign", by, ASSIGN_BY);
-    }
     for (index, rule) in settings.get("rules").and_then(Json::as_array).into_iter().flatten().enumerate() {
         if let Some(to) = rule.get("to").and_then(Json::as_object) {
             who(c, &format!("{at}/rules/{index}/to"), to);

@@ -4,7 +4,7 @@ use super::checking::Checking;
 use crate::schema::SYSTEM_FIELDS;
 
 /// Names that mean something else in filters, expressions and answers.
-const RESERVED: [&str; 9] = ["old", "me", "record", "settings", "titles", "expanded", "q", "approval_state", "approvals"];
+const RESERVED: [&str; 7] = ["old", "me", "record", "settings", "titles", "expanded", "q"];
 
 /// The words of Rhai: a field called so is reached as `record["case"]`.
 const RHAI_WORDS: [&str; 49] = [
@@ -62,11 +62,11 @@ const RHAI_WORDS: [&str; 49] = [
 /// The words that Rhai keeps beside those.
 const RHAI_MORE: [&str; 10] = ["nil", "null", "spawn", "thread", "until", "use", "var", "void", "yield", "type_of"];
 
-/// Whether `name` may be the name of a field; `computed` ones may not be called `title`.
-pub(super) fn field_name(c: &mut Checking<'_, '_>, at: &str, name: &str, computed: bool) {
+/// Whether `name` may be the name of a field; `computed` ones may not be called `title`, and where a flow runs two names are its own.
+pub(super) fn field_name(c: &mut Checking<'_, '_>, at: &str, name: &str, computed: bool, has_flow: bool) {
     if SYSTEM_FIELDS.contains(&name) {
         c.error(at, format!("every record has a field `{name}` of the engine's: give yours another name"));
-    } else if RESERVED.contains(&name) {
+    } else if RESERVED.contains(&name) || has_flow && matches!(name, "approval_state" | "approvals") {
         c.error(at, format!("`{name}` has a meaning of its own: give the field another name"));
     } else if name == "title" && computed {
         c.error(at, "a record's title is computed already: say how in the entity's `title`");

@@ -29,7 +29,8 @@ pub(super) struct Known<'a> {
     pub(super) fields: IndexMap<&'a str, (&'a str, &'a Field)>,
     /// Relations to many: the entity of the many.
     pub(super) relations: HashMap<&'a str, String>,
-    has_flow: bool,
+    /// Whether an approval flow runs on its records.
+    pub(super) has_flow: bool,
     clocks: Vec<&'a str>,
 }
 

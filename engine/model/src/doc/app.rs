@@ -106,7 +106,8 @@ pub struct AppInfo {
     pub icon: Option<String>,
     /// Its own version, `1.0.0`.
     pub version: String,
-    /// The version of the format, 1.
+    /// The version of the format; the newest where absent.
+    #[serde(default = "newest_format")]
     pub format: u32,
     /// Apps that it builds on: name to version range.
     #[serde(skip_serializing_if = "IndexMap::is_empty")]
@@ -138,6 +139,10 @@ pub struct AppInfo {
     /// What a demonstration loads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub demo: Option<Demo>,
+}
+
+fn newest_format() -> u32 {
+    FORMAT
 }
 
 /// An entry of the menu: a group with children (`view:deals`, `dashboard:team`, `entity:deal`, other groups).

@@ -256,8 +256,10 @@ impl Reading {
 
     fn other(&mut self, path: String, bytes: Vec<u8>) {
         let top = path.split_once('/').map_or("", |(top, _)| top);
-        let is_text = path.ends_with(".md") || path.ends_with(".txt") || !path.contains('/') && !path.contains('.');
-        if is_text || FILE_FOLDERS.contains(&top) && !path.ends_with(".rhai") {
+        let is_text = path.ends_with(".md") || path.ends_with(".txt");
+        // A licence, a picture: what stands beside `app.json` and is no document goes along.
+        let is_beside = top.is_empty() && !path.ends_with(".json") && !path.ends_with(".rhai");
+        if is_text || is_beside || FILE_FOLDERS.contains(&top) && !path.ends_with(".rhai") {
             self.files.insert(path, bytes);
             return;
         }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::build::{IsOnRead, build};
 use crate::doc::App;
 use crate::fault::Diagnostic;
-use crate::name::Name;
+use crate::name::{EntityName, Name};
 use crate::value::Storage;
 
 /// Which generation of columns each field lives in; 1 where not named. A field that changes the type
@@ -68,7 +68,30 @@ pub fn next_layout(apps: &IndexMap<Name, Arc<App>>, old: &Layout, is_on_read: Is
             layout.note(entity.name.as_str(), field.name.as_str(), notes);
         }
     }
-    Ok(layout)
+    let faults: Vec<Diagnostic> = schema.entities.iter().filter_map(|entity| too_wide(&layout, &entity.name)).collect();
+    if faults.is_empty() { Ok(layout) } else { Err(faults) }
+}
+
+/// The most columns of an entity with retired ones, those that only serve order and comparing left out.
+const MAX_COLUMNS: usize = 1_000;
+/// The most columns of a table in all: what every database can hold.
+const MAX_WIDTH: usize = 1_500;
+
+/// That an entity has more columns, retired ones included, than a table may have.
+fn too_wide(layout: &Layout, entity: &EntityName) -> Option<Diagnostic> {
+    let fields = layout.columns.get(entity.as_str())?;
+    // Each former generation is taken to have been as wide as the live one.
+    let count = |counts: fn(&ColumnNote) -> bool| -> usize {
+        let of_field = |(name, notes): (&String, &Vec<ColumnNote>)| {
+            usize::from(layout.generation(entity.as_str(), name)) * notes.iter().filter(|note| counts(note)).count()
+        };
+        fields.iter().map(of_field).sum()
+    };
+    let (values, width) = (count(|note| !matches!(note.suffix.as_str(), "fold" | "sort")), count(|_| true));
+    (values > MAX_COLUMNS || width > MAX_WIDTH).then(|| {
+        let message = format!("{values} columns with those of retired fields: an entity has {MAX_COLUMNS} at most; purge what is retired");
+        Diagnostic::error(format!("/{}/entities/{}/fields", entity.app(), entity.bare()), message)
+    })
 }
 
 #[cfg(test)]
@@ -80,13 +103,17 @@ mod tests {
     use std::sync::Arc;
 
     fn next(old: &Layout, field: Option<Field>) -> Layout {
+        try_next(old, field).expect("no fault")
+    }
+
+    fn try_next(old: &Layout, field: Option<Field>) -> Result<Layout, Vec<crate::fault::Diagnostic>> {
         let name = Name::parse("a").expect("a name");
         let mut entity = Entity::default();
         entity.fields.extend(field.map(|field| (name.clone(), field)));
         let mut app = App::default();
         app.entities.insert("deal".to_owned(), entity);
         let apps = IndexMap::from([(Name::parse("shop").expect("a name"), Arc::new(app))]);
-        next_layout(&apps, old, &|expression| expression.contains("today()")).expect("no fault")
+        next_layout(&apps, old, &|expression| expression.contains("today()"))
     }
 
     fn with_scale(scale: u8) -> Option<Field> {
@@ -127,6 +154,14 @@ mod tests {
         let on_read = next(&stored, formula("today()"));
         let again = next(&on_read, formula("1"));
         assert!(again.generation("shop.deal", "a") > stored.generation("shop.deal", "a"));
+    }
+
+    #[test]
+    fn retired_columns_count_towards_the_width() {
+        let mut layout = next(&Layout::default(), with_scale(2));
+        layout.generations.entry("shop.deal".to_owned()).or_default().insert("a".to_owned(), 1_000);
+        let faults = try_next(&layout, with_scale(3)).expect_err("a fault");
+        assert_eq!((faults[0].pointer.as_str(), faults.len()), ("/shop/entities/deal/fields", 1));
     }
 
     #[test]
