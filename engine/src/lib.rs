@@ -7,6 +7,7 @@ pub mod auth;
 pub mod clock;
 mod ctx;
 pub mod demo;
+mod doctor;
 mod error;
 pub mod exports;
 pub mod files;
@@ -36,6 +37,7 @@ use tokio::sync::broadcast;
 use uuid::Uuid;
 
 pub use ctx::{Caller, Cause, Ctx, Person};
+pub use doctor::{Examined, examine_package, location_of};
 pub use error::Error;
 pub use publish::{Installed, core_package};
 pub use published::Published;

@@ -297,6 +297,18 @@ impl Engine {
     }
 }
 
+/// What is wrong with apps, seen with all others: their documents, and what does not compile.
+pub(crate) fn faults_of(packages: &Packages, names: &[Name]) -> Vec<Diagnostic> {
+    let apps = documents(packages);
+    let mut found: Vec<Diagnostic> = names.iter().flat_map(|name| model::check::check(&apps, name)).collect();
+    if found.iter().all(|fault| fault.severity != Severity::Error) {
+        let layout = model::schema::next_layout(&apps, &Layout::default(), &rules::expr::is_on_read);
+        let compiled = layout.and_then(|layout| Published::compile(1, &apps, layout, &HashMap::new()));
+        found.extend(compiled.err().into_iter().flatten());
+    }
+    found
+}
+
 /// What is wrong with the changed apps, seen with all others.
 fn checked(packages: &Packages, names: &[Name]) -> Result<Vec<Diagnostic>, Error> {
     let apps = documents(packages);

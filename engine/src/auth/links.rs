@@ -5,11 +5,11 @@
 use chrono::Duration;
 use model::{Code, Message, Value};
 use store::system::Cond;
-use store::system::access::{API_TOKEN, CREDENTIAL, LINK, SESSION};
+use store::system::access::{CREDENTIAL, LINK};
 use uuid::Uuid;
 
 use super::secret::{self, Opens, stored};
-use super::{Auth, Client, password};
+use super::{Auth, Client, Verified, password, sessions};
 use crate::error::Error;
 
 /// How long a link works.
@@ -61,7 +61,7 @@ impl Auth {
         let email = self.user(user).await?.email;
         password::judge(new, &email)?;
         let hash = self.0.hasher.hash(new.to_owned()).await?;
-        self.store_password(user, hash, Some(secret::hash(secret))).await?;
+        self.store_password(user, hash, Some(secret::hash(secret)), None).await?;
         Ok(user)
     }
 
@@ -69,18 +69,19 @@ impl Auth {
     ///
     /// # Errors
     /// Where the old one is wrong or the new one is too weak.
-    pub async fn change_password(&self, user: Uuid, old: &str, new: &str, client: &Client) -> Result<(), Error> {
+    pub async fn change_password(&self, asks: &Verified, old: &str, new: &str, client: &Client) -> Result<(), Error> {
+        let user = asks.user;
         let email = self.user(user).await?.email;
         self.0.limits.begin(&email, client.address, self.0.engine.now())?;
         let known = self.credential(user).await?;
         if !self.0.hasher.verify(known, old.to_owned()).await? {
-            let fault = model::Violation::of_field("old", Code::BadFormat, Message::new("wrong_credentials"));
+            let fault = model::Violation::of_field("current", Code::BadFormat, Message::new("wrong_credentials"));
             return Err(fault.into());
         }
         self.0.limits.succeeded(&email, client.address);
         password::judge(new, &email)?;
         let hash = self.0.hasher.hash(new.to_owned()).await?;
-        self.store_password(user, hash, None).await
+        self.store_password(user, hash, None, asks.session.clone()).await
     }
 
     /// Sets a password without any question: the command line, a demonstration.
@@ -91,11 +92,11 @@ impl Auth {
         let email = self.user(user).await?.email;
         password::judge(new, &email)?;
         let hash = self.0.hasher.hash(new.to_owned()).await?;
-        self.store_password(user, hash, None).await
+        self.store_password(user, hash, None, None).await
     }
 
     /// Stores a hash. Where a link is given it must still work: of two who use it at once one wins.
-    async fn store_password(&self, user: Uuid, hash: String, link: Option<secret::Hash>) -> Result<(), Error> {
+    async fn store_password(&self, user: Uuid, hash: String, link: Option<secret::Hash>, stays: Option<Value>) -> Result<(), Error> {
         let now = self.0.engine.now();
         self.0
             .engine
@@ -107,10 +108,7 @@ impl Auth {
                     return Err(Error::of(Code::NotFound, Message::new("link_ended")));
                 }
                 tx.remove(&LINK, &[Cond::Eq("user", user.into())])?;
-                for session in tx.find(&SESSION, &[Cond::Eq("user", user.into())], &[], 10_000)? {
-                    tx.remove(&API_TOKEN, &[Cond::Eq("session", session.first().cloned().unwrap_or_default())])?;
-                }
-                tx.remove(&SESSION, &[Cond::Eq("user", user.into())])?;
+                sessions::end_but(tx, user, stays.as_ref())?;
                 Ok(tx.put_over(&CREDENTIAL, vec![Value::Uuid(user), Value::text(&hash), Value::Timestamp(now)])?)
             })
             .await?;

@@ -51,6 +51,8 @@ pub struct Verified {
     pub scopes: Vec<Scope>,
     /// When it ends, if nothing happens.
     pub expires_at: Option<DateTime<Utc>>,
+    /// The session that it is, or that it ends with.
+    pub(super) session: Option<Value>,
     created_at: DateTime<Utc>,
     seen_at: DateTime<Utc>,
 }
@@ -258,20 +260,26 @@ impl Auth {
         if done == 0 { Err(Error::NotFound) } else { Ok(()) }
     }
 
+    /// Ends the session that a request was made in, whether by its cookie or by its token; a token of its own ends too.
+    ///
+    /// # Errors
+    /// Where the store cannot.
+    pub async fn end_own(&self, verified: &Verified) -> Result<(), Error> {
+        let Some(key) = verified.session.clone() else {
+            return self.end_token(verified.user, verified.id).await;
+        };
+        self.0.engine.store().write::<_, Error, _>(move |tx| remove(tx, &[vec![key.clone()]])).await?;
+        self.0.forget(verified.user);
+        Ok(())
+    }
+
     /// Ends all sessions of a person, but for the one that asks.
     ///
     /// # Errors
     /// Where the store cannot.
-    pub async fn end_all(&self, user: Uuid, but: Option<Uuid>) -> Result<(), Error> {
-        self.0
-            .engine
-            .store()
-            .write::<_, Error, _>(move |tx| {
-                let mut rows = tx.find(&SESSION, &[Cond::Eq("user", user.into())], &[], 10_000)?;
-                rows.retain(|row| but.is_none() || row.get(1).and_then(Value::as_uuid) != but);
-                remove(tx, &rows)
-            })
-            .await?;
+    pub async fn end_all(&self, user: Uuid, but: Option<&Verified>) -> Result<(), Error> {
+        let but = but.and_then(|verified| verified.session.clone());
+        self.0.engine.store().write::<_, Error, _>(move |tx| end_but(tx, user, but.as_ref()).map(drop)).await?;
         self.0.forget(user);
         Ok(())
     }
@@ -306,13 +314,21 @@ fn remove(tx: &store::Tx, rows: &[Vec<Value>]) -> Result<u64, Error> {
     Ok(done)
 }
 
+/// Removes the sessions of a person but for one.
+pub(super) fn end_but(tx: &store::Tx, user: Uuid, but: Option<&Value>) -> Result<u64, Error> {
+    let mut rows = tx.find(&SESSION, &[Cond::Eq("user", user.into())], &[], 10_000)?;
+    rows.retain(|row| but.is_none() || row.first() != but);
+    remove(tx, &rows)
+}
+
 fn verified(row: &[Value]) -> Option<Verified> {
-    let [_, id, user, _, created_at, seen_at, expires_at, ..] = row else { return None };
+    let [key, id, user, _, created_at, seen_at, expires_at, ..] = row else { return None };
     Some(Verified {
         user: user.as_uuid()?,
         id: id.as_uuid()?,
         opens: Opens::Session,
         scopes: Vec::new(),
+        session: Some(key.clone()),
         expires_at: Some(expires_at.as_timestamp()?),
         created_at: created_at.as_timestamp()?,
         seen_at: seen_at.as_timestamp()?,
@@ -320,8 +336,8 @@ fn verified(row: &[Value]) -> Option<Verified> {
 }
 
 impl Verified {
-    pub(super) fn of_token(opens: Opens, id: Uuid, user: Uuid, scopes: Vec<Scope>, expires_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Self {
-        Self { user, id, opens, scopes, expires_at, created_at: now, seen_at: now }
+    pub(super) fn of_token(opens: Opens, user: Uuid, session: Option<Value>, info: &super::TokenInfo, scopes: Vec<Scope>, now: DateTime<Utc>) -> Self {
+        Self { user, id: info.id, opens, scopes, session, expires_at: info.expires_at, created_at: now, seen_at: now }
     }
 }
 

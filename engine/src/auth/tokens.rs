@@ -186,7 +186,10 @@ pub(super) fn verified(row: &[Value], opens: Opens, now: DateTime<Utc>) -> Optio
     let info = info(row)?;
     // A word that this program does not know must not open everything.
     let scopes: Option<Vec<Scope>> = info.scopes.iter().map(|word| Scope::of(word)).collect();
-    Some(Verified::of_token(opens, info.id, row.get(2)?.as_uuid()?, scopes?, info.expires_at, now))
+    let session = row.get(8).filter(|key| !key.is_null()).cloned();
+    // A token that came with a session opens nothing without it.
+    (session.is_some() == (opens == Opens::SessionToken)).then_some(())?;
+    Some(Verified::of_token(opens, row.get(2)?.as_uuid()?, session, &info, scopes?, now))
 }
 
 fn info(row: &[Value]) -> Option<TokenInfo> {

@@ -36,6 +36,12 @@ pub enum Location {
 }
 
 impl Location {
+    /// A file of SQLite in a data folder.
+    #[must_use]
+    pub fn in_folder(folder: &std::path::Path) -> Self {
+        Self::SqliteFile(folder.join("trellis.sqlite"))
+    }
+
     /// The location that a URL names: `sqlite:PATH`, `sqlite::memory:`, `postgres://…`.
     #[must_use]
     pub fn parse(url: &str) -> Option<Self> {
