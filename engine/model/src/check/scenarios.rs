@@ -89,15 +89,23 @@ pub(super) fn check(c: &mut Checking<'_, '_>) {
                 c.one_of(at, "setting", key, app.app.settings.keys().map(Name::as_str).collect::<Vec<_>>());
             }
         }
-        let mut saved: HashSet<String> = scenario.users.keys().chain(scenario.departments.keys()).map(ToString::to_string).collect();
+        let mut saved: HashSet<String> = people_and_departments(scenario);
         for (index, step) in scenario.steps.iter().enumerate() {
             self::step(c, &format!("{at}/steps/{index}"), scenario, step, &mut saved);
         }
     }
 }
 
+/// What every step may name with a $.
+fn people_and_departments(scenario: &Scenario) -> HashSet<String> {
+    let named = scenario.users.values().filter_map(|person| person.get("department")?.as_str()).map(str::to_owned);
+    scenario.users.keys().chain(scenario.departments.keys()).map(ToString::to_string).chain(named).collect()
+}
+
 fn people(c: &mut Checking<'_, '_>, at: &str, scenario: &Scenario) {
-    let departments: Vec<&str> = scenario.departments.keys().map(Name::as_str).collect();
+    // A person may be the first to name a department.
+    let named = scenario.users.values().filter_map(|person| person.get("department")?.as_str());
+    let departments: Vec<&str> = scenario.departments.keys().map(Name::as_str).chain(named).collect();
     let users: Vec<&str> = scenario.users.keys().map(Name::as_str).collect();
     for (name, person) in &scenario.users {
         let at = format!("{at}/users/{name}");
@@ -111,9 +119,6 @@ fn people(c: &mut Checking<'_, '_>, at: &str, scenario: &Scenario) {
                             None => c.error(format!("{place}/{index}"), "expected the name of a role"),
                         }
                     }
-                }
-                ("department", Json::String(department)) => {
-                    c.one_of(place, "department", department, departments.iter().copied());
                 }
                 ("manager", Json::String(manager)) => {
                     c.one_of(place, "person", manager, users.iter().copied());
