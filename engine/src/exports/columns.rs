@@ -33,12 +33,12 @@ pub(crate) enum Cell {
     Moment(DateTime<Utc>),
 }
 
-/// The fields that are exported where none are named: the id, the record's own, who owns it.
+/// The fields that are exported where none are named: the id, the record's own, whose it is.
 pub(crate) fn default_fields(cx: &Ctx, def: &EntityDef) -> Vec<String> {
-    let own = |field: &&FieldDef| !field.system || matches!(field.name.as_str(), "owner" | "department" | "position");
+    let whose = |field: &&FieldDef| matches!(field.name.as_str(), "owner" | "department" | "position");
     let shown = |field: &&FieldDef| !matches!(field.role, Role::Secret | Role::Lines { .. }) && cx.grants.field(def, field.name.as_str()).is_some();
-    let fields = def.fields.iter().filter(own).filter(shown).map(|field| field.name.to_string());
-    std::iter::once("id".to_owned()).chain(fields).collect()
+    let own = def.fields.iter().filter(|field| !field.system).chain(def.fields.iter().filter(|field| field.system).filter(whose));
+    std::iter::once("id".to_owned()).chain(own.filter(shown).map(|field| field.name.to_string())).collect()
 }
 
 /// The columns that show `fields`.
