@@ -15,6 +15,7 @@ pub mod imports;
 pub mod jobs;
 pub mod keys;
 mod meta;
+mod openapi;
 pub mod people;
 pub mod packages;
 mod publish;
@@ -22,6 +23,7 @@ pub mod published;
 pub mod records;
 pub mod scenarios;
 pub mod seed;
+mod settings;
 mod titles;
 
 use std::collections::HashMap;

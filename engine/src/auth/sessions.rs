@@ -51,6 +51,8 @@ pub struct Verified {
     pub scopes: Vec<Scope>,
     /// When it ends, if nothing happens.
     pub expires_at: Option<DateTime<Utc>>,
+    /// Its hash as it is stored.
+    pub(super) key: Value,
     /// The session that it is, or that it ends with.
     pub(super) session: Option<Value>,
     created_at: DateTime<Utc>,
@@ -224,6 +226,23 @@ impl Auth {
         Ok(verified)
     }
 
+    /// That what was verified before still holds: for answers that never end by themselves.
+    ///
+    /// # Errors
+    /// `unauthenticated` where it does not.
+    pub async fn still_good(&self, verified: &Verified) -> Result<(), Error> {
+        let (key, opens, now) = (verified.key.clone(), verified.opens, self.0.engine.now());
+        let find = move |tx: &store::Tx| {
+            let table = if opens == Opens::Session { &SESSION } else { &API_TOKEN };
+            Ok(tx.find(table, &[Cond::Eq("id", key.clone())], &[], 1)?)
+        };
+        let rows = self.0.engine.store().read::<_, Error, _>(find).await?;
+        let row = rows.first().ok_or(Error::Unauthenticated)?;
+        let found = if opens == Opens::Session { self::verified(row) } else { super::tokens::verified(row, opens, now) };
+        let alive = found.is_some_and(|found| found.expires_at.is_none_or(|end| end > now));
+        if alive && self.0.engine.person(verified.user).await?.is_some() { Ok(()) } else { Err(Error::Unauthenticated) }
+    }
+
     /// The sessions of a person, newest first.
     ///
     /// # Errors
@@ -328,6 +347,7 @@ fn verified(row: &[Value]) -> Option<Verified> {
         id: id.as_uuid()?,
         opens: Opens::Session,
         scopes: Vec::new(),
+        key: key.clone(),
         session: Some(key.clone()),
         expires_at: Some(expires_at.as_timestamp()?),
         created_at: created_at.as_timestamp()?,
@@ -336,8 +356,8 @@ fn verified(row: &[Value]) -> Option<Verified> {
 }
 
 impl Verified {
-    pub(super) fn of_token(opens: Opens, user: Uuid, session: Option<Value>, info: &super::TokenInfo, scopes: Vec<Scope>, now: DateTime<Utc>) -> Self {
-        Self { user, id: info.id, opens, scopes, session, expires_at: info.expires_at, created_at: now, seen_at: now }
+    pub(super) fn of_token(opens: Opens, key: Value, user: Uuid, session: Option<Value>, info: &super::TokenInfo, scopes: Vec<Scope>, now: DateTime<Utc>) -> Self {
+        Self { user, id: info.id, opens, scopes, key, session, expires_at: info.expires_at, created_at: now, seen_at: now }
     }
 }
 

@@ -189,7 +189,7 @@ pub(super) fn verified(row: &[Value], opens: Opens, now: DateTime<Utc>) -> Optio
     let session = row.get(8).filter(|key| !key.is_null()).cloned();
     // A token that came with a session opens nothing without it.
     (session.is_some() == (opens == Opens::SessionToken)).then_some(())?;
-    Some(Verified::of_token(opens, row.get(2)?.as_uuid()?, session, &info, scopes?, now))
+    Some(Verified::of_token(opens, row.first()?.clone(), row.get(2)?.as_uuid()?, session, &info, scopes?, now))
 }
 
 fn info(row: &[Value]) -> Option<TokenInfo> {

@@ -6,30 +6,51 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use engine::Error;
 use model::{Code, Diagnostic, Message, Severity, Violation};
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
+use store::Fault;
+
+use super::locale;
 
 /// An error on its way to the caller.
 #[derive(Debug)]
 pub struct Problem {
-    /// What went wrong.
-    pub error: Error,
-    /// The caller's language.
-    pub locale: String,
-    /// Further members of the answer, such as both versions of a stale record.
-    pub extra: Vec<(&'static str, Json)>,
+    what: What,
+    locale: String,
+    /// Whether the request only asks: then every fault of it is one of its names and words.
+    asking: bool,
+    extra: Vec<(&'static str, Json)>,
+}
+
+#[derive(Debug)]
+enum What {
+    Error(Error),
+    /// What only HTTP knows of: a status, a word, a text.
+    Http(u16, &'static str, Message),
 }
 
 impl Problem {
     /// `error`, told in `locale`.
     #[must_use]
     pub fn new(error: impl Into<Error>, locale: &str) -> Self {
-        Self { error: error.into(), locale: locale.to_owned(), extra: Vec::new() }
+        Self { what: What::Error(error.into()), locale: locale.to_owned(), asking: false, extra: Vec::new() }
     }
 
     /// One fault of the whole request.
     #[must_use]
-    pub fn of(code: Code, message: Message, locale: &str) -> Self {
-        Self::new(Error::of(code, message), locale)
+    pub fn of(code: Code, message: Message) -> Self {
+        Self::from(Error::of(code, message))
+    }
+
+    /// What only HTTP knows of.
+    #[must_use]
+    pub fn http(status: StatusCode, code: &'static str, message: Message) -> Self {
+        Self { what: What::Http(status.as_u16(), code, message), locale: locale::current(), asking: false, extra: Vec::new() }
+    }
+
+    /// Several faults.
+    #[must_use]
+    pub fn faults(faults: Vec<Violation>) -> Self {
+        Self::from(Error::Invalid(faults))
     }
 
     /// With a further member.
@@ -37,6 +58,53 @@ impl Problem {
     pub fn with(mut self, name: &'static str, value: Json) -> Self {
         self.extra.push((name, value));
         self
+    }
+
+    /// The fault of a request that only asks: a wrong kind of value in a filter is a 400.
+    #[must_use]
+    pub fn asking(mut self) -> Self {
+        self.asking = true;
+        self
+    }
+
+    /// The status and the body.
+    #[must_use]
+    pub fn parts(&self) -> (u16, Json) {
+        let told = self.tell();
+        (told.status, self.body(&told))
+    }
+
+    fn tell(&self) -> Told {
+        let mut told = match &self.what {
+            What::Error(error) => tell(error, &self.locale),
+            What::Http(status, code, message) => Told { status: *status, ..Told::of(*status, code, message.text(&self.locale)) },
+        };
+        if self.asking && told.status == 422 && told.code != Code::Limit.as_str() {
+            told.status = 400;
+        }
+        told
+    }
+
+    fn body(&self, told: &Told) -> Json {
+        let mut body = Map::new();
+        body.insert("type".to_owned(), format!("urn:trellis:error:{}", told.code).into());
+        body.insert("title".to_owned(), told.code.replace('_', " ").into());
+        body.insert("status".to_owned(), told.status.into());
+        body.insert("code".to_owned(), told.code.into());
+        body.insert("detail".to_owned(), told.detail.clone().into());
+        body.insert("errors".to_owned(), Json::Array(told.errors.clone()));
+        if let What::Error(Error::StaleVersion { current, yours }) = &self.what {
+            body.insert("current".to_owned(), (*current).into());
+            body.insert("yours".to_owned(), (*yours).into());
+        }
+        body.extend(self.extra.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        Json::Object(body)
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        Self::new(error, &locale::current())
     }
 }
 
@@ -53,8 +121,18 @@ struct Told {
     retry_after: Option<u64>,
 }
 
-fn told(status: u16, code: &'static str, detail: Message, locale: &str) -> Told {
-    Told { status, code, detail: detail.text(locale), errors: Vec::new(), retry_after: None }
+impl Told {
+    fn of(status: u16, code: &'static str, detail: String) -> Self {
+        Self { status, code, detail, errors: Vec::new(), retry_after: None }
+    }
+
+    fn code(code: Code, message: &'static str, locale: &str) -> Self {
+        Self::of(code.status(), code.as_str(), Message::new(message).text(locale))
+    }
+
+    fn busy(status: u16, locale: &str) -> Self {
+        Self { status, retry_after: Some(1), ..Self::code(Code::Busy, "busy", locale) }
+    }
 }
 
 fn tell(error: &Error, locale: &str) -> Told {
@@ -63,34 +141,28 @@ fn tell(error: &Error, locale: &str) -> Told {
             let status = status_of(faults);
             let leading = faults.iter().find(|fault| fault.code.status() == status).or_else(|| faults.first());
             Told {
-                status,
-                code: leading.map_or("rule_failed", |fault| fault.code.as_str()),
-                detail: leading.map(|fault| fault.wording.text(locale)).unwrap_or_default(),
                 errors: faults.iter().map(|fault| fault_json(fault, locale)).collect(),
-                retry_after: None,
+                ..Told::of(
+                    status,
+                    leading.map_or("rule_failed", |fault| fault.code.as_str()),
+                    leading.map(|fault| fault.wording.text(locale)).unwrap_or_default(),
+                )
             }
         }
-        Error::NotFound => told(404, Code::NotFound.as_str(), Message::new("not_found"), locale),
-        Error::Forbidden => told(403, Code::Forbidden.as_str(), Message::new("forbidden"), locale),
-        Error::Unauthenticated => told(401, Code::Unauthenticated.as_str(), Message::new("unauthenticated"), locale),
-        Error::StaleVersion { .. } => told(412, Code::StaleVersion.as_str(), Message::new("stale_version"), locale),
-        Error::RateLimited { retry_after } => {
-            Told { retry_after: Some(*retry_after), ..told(429, Code::RateLimited.as_str(), Message::new("rate_limited"), locale) }
-        }
-        Error::IdempotencyMismatch => told(422, Code::IdempotencyMismatch.as_str(), Message::new("idempotency_mismatch"), locale),
-        Error::IdempotencyRunning => Told { retry_after: Some(1), ..told(409, Code::Busy.as_str(), Message::new("busy"), locale) },
+        Error::NotFound => Told::code(Code::NotFound, "not_found", locale),
+        Error::Forbidden => Told::code(Code::Forbidden, "forbidden", locale),
+        Error::Unauthenticated => Told::code(Code::Unauthenticated, "unauthenticated", locale),
+        Error::StaleVersion { .. } => Told::code(Code::StaleVersion, "stale_version", locale),
+        Error::RateLimited { retry_after } => Told { retry_after: Some(*retry_after), ..Told::code(Code::RateLimited, "rate_limited", locale) },
+        Error::IdempotencyMismatch => Told::code(Code::IdempotencyMismatch, "idempotency_mismatch", locale),
+        Error::IdempotencyRunning => Told::busy(409, locale),
         Error::Documents(faults) => Told {
-            status: 422,
-            code: "invalid_documents",
-            detail: Message::new("invalid_documents").with("count", faults.len()).text(locale),
             errors: faults.iter().map(diagnostic_json).collect(),
-            retry_after: None,
+            ..Told::of(422, "invalid_documents", Message::new("invalid_documents").with("count", faults.len()).text(locale))
         },
-        Error::Store(fault) if fault.is_temporary() => {
-            Told { retry_after: Some(1), ..told(503, Code::Busy.as_str(), Message::new("busy"), locale) }
-        }
-        Error::Superseded => Told { retry_after: Some(1), ..told(503, Code::Busy.as_str(), Message::new("busy"), locale) },
-        Error::Store(_) | Error::Internal(_) => told(500, "internal", Message::new("internal"), locale),
+        Error::Store(Fault::Unique(_)) => Told::code(Code::NotUnique, "not_unique", locale),
+        Error::Superseded | Error::Store(Fault::Busy | Fault::Full | Fault::Gone(_) | Fault::Collision | Fault::Undone) => Told::busy(503, locale),
+        Error::Store(Fault::Panicked(_) | Fault::Sql(_)) | Error::Internal(_) => Told::of(500, "internal", Message::new("internal").text(locale)),
     }
 }
 
@@ -100,7 +172,9 @@ pub fn fault_json(fault: &Violation, locale: &str) -> Json {
     json!({"pointer": fault.pointer, "field": fault.field, "code": fault.code.as_str(), "message": fault.wording.text(locale)})
 }
 
-fn diagnostic_json(fault: &Diagnostic) -> Json {
+/// One fault of a document.
+#[must_use]
+pub fn diagnostic_json(fault: &Diagnostic) -> Json {
     let severity = match fault.severity {
         Severity::Error => "error",
         Severity::Warning => "warning",
@@ -110,21 +184,19 @@ fn diagnostic_json(fault: &Diagnostic) -> Json {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let told = tell(&self.error, &self.locale);
-        if told.status == 500 {
-            tracing::error!(error = %self.error, "request failed");
-        }
-        let mut body = json!({
-            "type": format!("urn:trellis:error:{}", told.code),
-            "title": told.code.replace('_', " "),
-            "status": told.status,
-            "code": told.code,
-            "detail": told.detail,
-            "errors": told.errors,
-        });
-        if let Some(map) = body.as_object_mut() {
-            for (name, value) in self.extra {
-                map.insert(name.to_owned(), value);
+        let told = self.tell();
+        let mut body = self.body(&told);
+        if told.status >= 500 {
+            let id = super::around::request_id();
+            if let What::Error(error) = &self.what {
+                if told.status == 500 {
+                    tracing::error!(request = %id, error = %error, "request failed");
+                } else {
+                    tracing::warn!(request = %id, error = %error, "request refused");
+                }
+            }
+            if let Some(body) = body.as_object_mut() {
+                body.insert("request_id".to_owned(), id.into());
             }
         }
         let status = StatusCode::from_u16(told.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -132,9 +204,44 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json; charset=utf-8"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"trellis\""));
+        }
         if let Some(seconds) = told.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lowest_status_leads_and_all_faults_are_told() {
+        let faults = vec![
+            Violation::of_field("a", Code::Required, Message::new("required")),
+            Violation::of_field("b", Code::UnknownField, Message::new("unknown_field").with("name", "b")),
+            Violation::of_field("c", Code::NotUnique, Message::new("not_unique")),
+        ];
+        let (status, body) = Problem::faults(faults).parts();
+        assert_eq!((status, body["code"].as_str()), (400, Some("unknown_field")));
+        assert_eq!(body["errors"].as_array().map(Vec::len), Some(3));
+    }
+
+    #[test]
+    fn a_wrong_value_in_a_question_is_a_malformed_question() {
+        let fault = || vec![Violation::of_field("a", Code::WrongType, Message::new("wrong_type").with("expected", "1"))];
+        assert_eq!(Problem::faults(fault()).parts().0, 422);
+        assert_eq!(Problem::faults(fault()).asking().parts().0, 400);
+        assert_eq!(Problem::of(Code::Limit, Message::new("limit_range")).asking().parts().0, 422);
+    }
+
+    #[test]
+    fn a_500_shows_no_cause() {
+        let (status, body) = Problem::new(Error::Internal("password is hunter2".to_owned()), "zh-CN").parts();
+        assert_eq!(status, 500);
+        assert!(!body.to_string().contains("hunter2"));
     }
 }

@@ -1,0 +1,44 @@
+//! In charge of the HTTP API under `/api/v1`: one file for each noun.
+//! Invariant: a handler reads the request, calls one verb of the engine, and writes the answer; it decides nothing.
+//! Invariant: everything but signing in needs a caller, and is told so before anything else is looked at.
+
+use axum::Router;
+
+use crate::http::caller::{nothing_here, wrong_method};
+use crate::state::RuntimeState;
+
+mod admin;
+pub mod archive;
+mod around_records;
+mod auth;
+mod batch;
+mod changes;
+mod design;
+mod docs;
+mod events;
+pub mod health;
+mod lists;
+mod me;
+mod records;
+mod saved_views;
+mod shape;
+mod settings;
+
+/// All routes of the API.
+pub(crate) fn router() -> Router<RuntimeState> {
+    let routes = Router::new()
+        .merge(admin::router())
+        .merge(around_records::router())
+        .merge(auth::router())
+        .merge(batch::router())
+        .merge(changes::router())
+        .merge(design::router())
+        .merge(docs::router())
+        .merge(events::router())
+        .merge(lists::router())
+        .merge(me::router())
+        .merge(records::router())
+        .merge(saved_views::router())
+        .merge(settings::router());
+    Router::new().nest("/api/v1", routes.fallback(nothing_here)).method_not_allowed_fallback(wrong_method)
+}

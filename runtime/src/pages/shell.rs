@@ -1,0 +1,144 @@
+//! In charge of what surrounds every page: the menu, the person, the language.
+//! Invariant: the menu holds only what the person may open.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use engine::{Caller as Who, Ctx, Error};
+use model::Label;
+use model::doc::ViewKind;
+use serde::Serialize;
+
+use super::env;
+use crate::http::caller::{Page, Turned};
+use crate::http::problem::Problem;
+
+/// What every page gets.
+#[derive(Debug, Serialize)]
+pub(super) struct Shell {
+    pub(super) locale: String,
+    pub(super) title: String,
+    pub(super) csrf: String,
+    pub(super) person: String,
+    pub(super) here: String,
+    pub(super) menu: Vec<Group>,
+}
+
+/// A group of the menu.
+#[derive(Debug, Serialize)]
+pub(super) struct Group {
+    label: String,
+    items: Vec<Item>,
+}
+
+/// An entry of the menu.
+#[derive(Debug, Serialize)]
+pub(super) struct Item {
+    label: String,
+    icon: String,
+    pub(super) href: String,
+}
+
+/// A label in the reader's language.
+pub(super) fn label(label: Option<&Label>, name: &str, locale: &str) -> String {
+    label.map_or_else(|| name.to_owned(), |label| label.get(locale).to_owned())
+}
+
+/// What surrounds the page called `title`.
+pub(super) fn shell(page: &Page, title: impl Into<String>, here: &str) -> Shell {
+    let cx = &page.cx;
+    let person = match &cx.caller {
+        Who::Person(person) => cx.app.schema.find("core.user").and_then(|def| def.slot("name")).and_then(|slot| person.cells.get(slot)).and_then(model::Value::as_text).unwrap_or_default().to_owned(),
+        Who::System => String::new(),
+    };
+    Shell { locale: cx.locale.clone(), title: title.into(), csrf: page.csrf.clone(), person, here: here.to_owned(), menu: menu(cx) }
+}
+
+/// The menu of all apps, the core app's last.
+pub(super) fn menu(cx: &Ctx) -> Vec<Group> {
+    let mut groups = Vec::new();
+    for (app_name, app) in cx.app.schema.apps.iter().rev() {
+        for name in &app.app.root {
+            let Some(entry) = app.app.menu.get(name.as_str()).filter(|entry| cx.has_role(app_name.as_str(), &entry.roles)) else { continue };
+            let items: Vec<Item> = entry.children.iter().filter_map(|child| item(cx, app_name.as_str(), child)).collect();
+            if !items.is_empty() {
+                groups.push(Group { label: label(entry.label.as_ref(), name, &cx.locale), items });
+            }
+        }
+    }
+    groups
+}
+
+fn item(cx: &Ctx, app_name: &str, target: &str) -> Option<Item> {
+    let app = cx.app.schema.apps.get(app_name)?;
+    let (kind, name) = target.split_once(':')?;
+    match kind {
+        "view" => {
+            let view = app.views.get(name).filter(|view| cx.has_role(app_name, &view.roles))?;
+            let def = cx.app.schema.find_from(app_name, &view.entity).filter(|def| cx.grants.sees(def.id))?;
+            if !matches!(view.kind, ViewKind::Table | ViewKind::Board) {
+                return None;
+            }
+            let icon = view.icon.clone().or_else(|| def.doc.icon.clone()).unwrap_or_else(|| "table".to_owned());
+            Some(Item { label: label(view.label.as_ref(), name, &cx.locale), icon, href: format!("/a/{app_name}/view/{name}") })
+        }
+        "entity" => {
+            let def = cx.app.schema.find_from(app_name, name).filter(|def| cx.grants.sees(def.id))?;
+            let icon = def.doc.icon.clone().unwrap_or_else(|| "table".to_owned());
+            Some(Item { label: def.plural(&cx.locale).to_owned(), icon, href: format!("/r/{}", def.name) })
+        }
+        _ => None,
+    }
+}
+
+/// A page that says why there is nothing to see.
+#[derive(Serialize)]
+struct Message {
+    shell: Shell,
+    text: String,
+}
+
+/// Why a page is not shown: to the sign-in page, or a page that says so.
+pub(super) enum Missed {
+    Turned(Turned),
+    Told(Box<Page>, Error),
+}
+
+impl From<Turned> for Missed {
+    fn from(turned: Turned) -> Self {
+        Self::Turned(turned)
+    }
+}
+
+/// An error of the engine on a page.
+pub(super) fn missed(page: &Page) -> impl Fn(Error) -> Missed {
+    move |error| Missed::Told(Box::new(page.clone()), error)
+}
+
+impl IntoResponse for Missed {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Turned(turned) => turned.into_response(),
+            Self::Told(page, error) => {
+                let (status, text) = told(&error, &page.cx.locale);
+                if status == StatusCode::INTERNAL_SERVER_ERROR {
+                    return Problem::from(error).into_response();
+                }
+                env::page(status, "message.html", &Message { shell: shell(&page, env::text(&page.cx.locale, "nothing_to_see"), ""), text })
+            }
+        }
+    }
+}
+
+/// An error in a person's words.
+pub(super) fn told(error: &Error, locale: &str) -> (StatusCode, String) {
+    let word = |key: &'static str| model::Message::new(key).text(locale);
+    match error {
+        Error::NotFound => (StatusCode::NOT_FOUND, word("not_found")),
+        Error::Forbidden => (StatusCode::FORBIDDEN, word("forbidden")),
+        Error::StaleVersion { .. } => (StatusCode::PRECONDITION_FAILED, word("stale_version")),
+        Error::Invalid(faults) => {
+            (StatusCode::UNPROCESSABLE_ENTITY, faults.iter().map(|fault| fault.wording.text(locale)).collect::<Vec<_>>().join(" · "))
+        }
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, word("internal")),
+    }
+}
