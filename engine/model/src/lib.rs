@@ -1,7 +1,8 @@
 //! In charge of the nouns: what an admin may write, and what a record holds.
 //!
 //! Reading order: `name`, `label`, `value`, `filter`; then `doc` (documents as written), `field` (kinds),
-//! `schema` (documents compiled), `check`, `patch`, `diff`, `export`.
+//! `schema` (documents compiled), `package` (a folder of documents read and written), `check` (what is wrong with
+//! them), `schemas` (their JSON Schemas), `patch`, `diff` and `merge` (what becomes of them).
 //!
 //! Invariant: pure. No clock, no database, no HTTP, nothing async; the same documents give the same schema.
 

@@ -338,6 +338,11 @@ fn extensions_and_needs_are_held() {
         "entities/core.user.json /entities/core.user/fields/email: `core.user` has a field `email` already, of the app `core`",
     );
     expect(
+        "/entities/core.department/unique",
+        json!({"one_name": {"fields": ["name"]}}),
+        "entities/core.department.json /entities/core.department/unique/one_name: `core.department` has this name in `unique` already, of the app `core`",
+    );
+    expect(
         "/entities/core.user/owner",
         json!("required"),
         "entities/core.user.json /entities/core.user/owner: an extension adds fields, rules, unique keys, clocks and indexes: `owner` is the entity's own",
@@ -361,6 +366,26 @@ fn extensions_and_needs_are_held() {
     let missing = changed(|json| json["app"]["requires"] = json!({"cor": "^1"}));
     assert!(missing.contains(&"app.json /app/requires/cor: there is no app `cor` (core?)".to_owned()), "{missing:?}");
     assert!(missing.iter().any(|fault| fault.ends_with("`requires` in app.json does not name the app `core` (cor?)")), "{missing:?}");
+}
+
+#[test]
+fn options_of_another_app_are_added_to() {
+    let read = |json: Json| Arc::new(package::app_from_json(&json).unwrap_or_else(|faults| panic!("{}", told(&faults))));
+    let base = json!({
+        "app": {"name": "base", "version": "1.0.0"},
+        "entities": {"deal": {"fields": {"sector": {"kind": "choice", "options": "sector"}}}},
+        "options": {"sector": {"options": {"steel": {}}}}
+    });
+    let more = |options: Json| json!({"app": {"name": "more", "version": "1.0.0", "requires": {"base": "^1"}}, "options": {"sectors": {"extends": "base.sector", "options": options}}});
+    let name = |text: &str| Name::parse(text).expect("a name");
+    let mut apps = IndexMap::from([(name("base"), read(base)), (name("more"), read(more(json!({"wood": {}}))))]);
+    assert_eq!(lines(&apps, &name("more")), [] as [&str; 0]);
+    let schema = model::schema::build(&apps, &model::schema::Layout::default(), &|_| false).unwrap_or_else(|faults| panic!("{}", told(&faults)));
+    let sector = schema.find("base.deal").and_then(|deal| deal.find("sector")).expect("the field");
+    let model::field::Role::Choice { options, .. } = &sector.role else { panic!("no choice") };
+    assert_eq!(options.keys().map(Name::as_str).collect::<Vec<_>>(), ["steel", "wood"]);
+    apps.insert(name("more"), read(more(json!({"steel": {}}))));
+    assert_eq!(lines(&apps, &name("more")), ["options/sectors.json /options/sectors/options/steel: `base.sector` has an option `steel` already"]);
 }
 
 #[test]

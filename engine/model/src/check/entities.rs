@@ -52,6 +52,7 @@ fn extension<'a>(c: &mut Checking<'_, 'a>, at: &str, key: &str, entity: &'a Enti
         }
     }
     let Some(known) = c.entity(&format!("{at}/extends"), target) else { return };
+    parts_of_others(c, at, entity, target);
     for name in entity.fields.keys() {
         if let Some((owner, _)) = known.fields.get(name.as_str())
             && *owner != c.name
@@ -60,6 +61,30 @@ fn extension<'a>(c: &mut Checking<'_, 'a>, at: &str, key: &str, entity: &'a Enti
         }
     }
     contents(c, at, key, entity, known);
+}
+
+/// A rule, key or clock of an extension has a name of its own: removing the app takes away exactly its parts.
+fn parts_of_others(c: &mut Checking<'_, '_>, at: &str, entity: &Entity, target: &str) {
+    let apps = c.world.apps;
+    for (app, documents) in apps.iter().filter(|(app, _)| app.as_str() != c.name) {
+        for (key, other) in &documents.entities {
+            let is_it = other.extends.as_deref() == Some(target) || (other.extends.is_none() && super::world::qualify(app.as_str(), key) == target);
+            if !is_it {
+                continue;
+            }
+            let parts = [
+                ("rules", entity.rules.keys().filter(|name| other.rules.contains_key(*name)).collect::<Vec<_>>()),
+                ("unique", entity.unique.keys().filter(|name| other.unique.contains_key(*name)).collect()),
+                ("clocks", entity.clocks.keys().filter(|name| other.clocks.contains_key(*name)).collect()),
+                ("duplicates", entity.duplicates.keys().filter(|name| other.duplicates.contains_key(*name)).collect()),
+            ];
+            for (part, names) in parts {
+                for name in names {
+                    c.error(format!("{at}/{part}/{name}"), format!("`{target}` has this name in `{part}` already, of the app `{app}`"));
+                }
+            }
+        }
+    }
 }
 
 fn contents<'a>(c: &mut Checking<'_, 'a>, at: &str, key: &str, entity: &'a Entity, known: &Known<'a>) {

@@ -9,6 +9,7 @@ use crate::doc::{ChoiceOption, Field, Fill, ValueSpec};
 use crate::field::{self, AcceptContext, CompileContext, Compiled, Shape};
 use crate::input::Input;
 use crate::name::Name;
+use crate::schema::option_list;
 
 /// Kinds over which nothing is added up.
 const NO_SUM: [&str; 14] =
@@ -66,7 +67,7 @@ fn settings(c: &mut Checking<'_, '_>, at: &str, field: &Field) -> Option<Compile
         c.missing(format!("{at}/kind"), "kind", &field.kind, field::KINDS.iter().map(|kind| kind.name()));
         return None;
     };
-    let options = |name: &str| -> Option<IndexMap<Name, ChoiceOption>> { app.options.get(name).map(crate::doc::OptionList::in_order) };
+    let options = |name: &str| -> Option<IndexMap<Name, ChoiceOption>> { option_list(c.world.apps, c.name, name) };
     let stages = |name: &str| app.pipelines.get(name).map(crate::doc::Pipeline::stage_options);
     let currency = app.app.currency.as_deref().unwrap_or("USD");
     match kind.compile(field, &CompileContext { currency, options: &options, stages: &stages }) {
@@ -143,7 +144,7 @@ fn options_of(c: &Checking<'_, '_>, field: &Field) -> Vec<String> {
     match field.settings.get("options") {
         Some(Json::Object(options)) => options.keys().cloned().collect(),
         Some(Json::String(list)) => {
-            c.app.options.get(list.as_str()).into_iter().flat_map(|list| list.options.keys().map(ToString::to_string)).collect()
+            option_list(c.world.apps, c.name, list).into_iter().flat_map(|options| options.into_keys().map(|name| name.to_string())).collect()
         }
         _ => Vec::new(),
     }

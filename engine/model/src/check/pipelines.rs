@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use super::checking::Checking;
 use super::world::{Known, qualify};
-use crate::doc::{Next, Pipeline, Stage, Transition};
+use crate::doc::{Next, OptionList, Pipeline, Stage, Transition};
 use crate::field::number::exact;
 use crate::name::Name;
 
@@ -16,11 +16,32 @@ pub(super) fn check(c: &mut Checking<'_, '_>) {
     }
     for (name, list) in &app.options {
         let at = format!("/options/{name}");
+        if let Some(target) = &list.extends {
+            extension(c, &at, list, target);
+        }
         if list.options.is_empty() && list.edit.is_empty() {
             c.warn(format!("{at}/options"), "this list has no options, and no role may add any");
         }
         c.order(&format!("{at}/order"), "option", list.order.iter().flatten().map(Name::as_str), list.options.keys().map(Name::as_str));
         c.roles(&format!("{at}/edit"), &list.edit);
+    }
+}
+
+/// What a list adds to another app's.
+fn extension(c: &mut Checking<'_, '_>, at: &str, list: &OptionList, target: &str) {
+    let Some((app, bare)) = target.split_once('.') else {
+        return c.error(format!("{at}/extends"), format!("`{target}` names no list of another app, such as sales.industry"));
+    };
+    if !c.reaches(&format!("{at}/extends"), app) {
+        return;
+    }
+    let Some(there) = c.world.apps.get(app) else { return };
+    let Some(extended) = there.options.get(bare) else {
+        let offered: Vec<String> = there.options.keys().map(|name| format!("{app}.{name}")).collect();
+        return c.missing(format!("{at}/extends"), "option list", target, offered.iter().map(String::as_str));
+    };
+    for name in list.options.keys().filter(|name| extended.options.contains_key(*name)) {
+        c.error(format!("{at}/options/{name}"), format!("`{target}` has an option `{name}` already"));
     }
 }
 

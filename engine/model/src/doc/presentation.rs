@@ -14,6 +14,9 @@ use crate::name::Name;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct OptionList {
+    /// The qualified list of another app that this document adds to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extends: Option<String>,
     /// What people call it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<Label>,

@@ -47,7 +47,7 @@ impl JsonField {
     /// Where that is no JSON Schema.
     pub fn new(schema: Option<&serde_json::Value>) -> Result<Self, Vec<Diagnostic>> {
         let schema = schema
-            .map(|schema| jsonschema::options().build(schema).map(Arc::new))
+            .map(|schema| jsonschema::options().with_pattern_options(jsonschema::PatternOptions::regex()).build(schema).map(Arc::new))
             .transpose()
             .map_err(|error| vec![Diagnostic::error("/schema", error.to_string())])?;
         Ok(Self { schema })

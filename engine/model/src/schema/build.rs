@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use crate::doc::{App, Entity, Field};
+use crate::doc::{App, ChoiceOption, Entity, Field};
 use crate::fault::Diagnostic;
 use crate::field::{self, CompileContext, Compiled, Role, RollupFn, Shape, TypedField};
 use crate::name::{EntityName, Name};
@@ -151,7 +151,7 @@ impl Building<'_> {
                 let app_name = draft.added_by.get(&name).unwrap_or(&own_app).clone();
                 let Some(app) = apps.get(&app_name) else { continue };
                 let at = pointer(app_name.as_str(), draft.name.bare(), name.as_str());
-                match compile_field(doc, app) {
+                match compile_field(doc, app_name.as_str(), app, apps) {
                     Ok(Compiled { role, shape }) => {
                         draft.fields.push(FieldDraft {
                             name,
@@ -489,11 +489,23 @@ fn currency_of(app: &App) -> String {
     app.app.currency.clone().unwrap_or_else(|| DEFAULT_CURRENCY.to_owned())
 }
 
-fn compile_field(doc: &Field, app: &App) -> Result<Compiled, Vec<Diagnostic>> {
+/// The options of the list `name` of `app`, in order, with what other apps add to it.
+pub(crate) fn option_list(apps: &IndexMap<Name, Arc<App>>, app: &str, name: &str) -> Option<IndexMap<Name, ChoiceOption>> {
+    let list = apps.get(app)?.options.get(name).filter(|list| list.extends.is_none())?;
+    let mut options = list.in_order();
+    let qualified = format!("{app}.{name}");
+    let extensions = apps.values().flat_map(|app| app.options.values()).filter(|list| list.extends.as_deref() == Some(qualified.as_str()));
+    for (name, option) in extensions.flat_map(crate::doc::OptionList::in_order) {
+        options.entry(name).or_insert(option);
+    }
+    Some(options)
+}
+
+fn compile_field(doc: &Field, app_name: &str, app: &App, apps: &IndexMap<Name, Arc<App>>) -> Result<Compiled, Vec<Diagnostic>> {
     let Some(kind) = field::kind(&doc.kind) else {
         return Err(vec![Diagnostic::error("/kind", format!("there is no kind `{}`", doc.kind))]);
     };
-    let options = |name: &str| app.options.get(name).map(|list| list.in_order());
+    let options = |name: &str| option_list(apps, app_name, name);
     let stages = |name: &str| app.pipelines.get(name).map(|pipeline| pipeline.stage_options());
     kind.compile(doc, &CompileContext { currency: &currency_of(app), options: &options, stages: &stages })
 }

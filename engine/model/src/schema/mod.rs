@@ -19,6 +19,7 @@ mod build;
 mod layout;
 mod system;
 
+pub(crate) use build::option_list;
 pub use build::{IsOnRead, build, physical};
 pub use layout::{ColumnNote, Layout, next_layout};
 pub use system::SYSTEM_FIELDS;
