@@ -4,15 +4,17 @@
 //! Invariant: a job's progress is written in the transaction of what it is about, so it is neither done twice nor left out.
 //! Invariant: a job that panics, or that ends the process again and again, harms no other.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use model::{Code, Message, Value};
 use serde_json::{Map, Value as Json};
 use store::system::Cond;
+use store::system::file::FILE;
 use store::system::job::JOB;
 use store::{Fault, Tx};
 use tokio::sync::{Notify, Semaphore, broadcast};
@@ -38,7 +40,9 @@ static KINDS: &[&dyn JobKind] = &[&crate::imports::job::ImportKind, &crate::expo
 /// Jobs that run at the same time.
 const AT_ONCE: usize = 2;
 /// A job that was not heard of for so long is another worker's to take.
-const LEASE_SECONDS: i64 = 300;
+const LEASE_SECONDS: i64 = 60;
+/// How often a worker says that it is still at a job.
+const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How often a worker looks for jobs that nobody told it of.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// Starts without any progress after which a job is given up.
@@ -47,6 +51,10 @@ const STARTS: u64 = 3;
 const NOTES: usize = 256;
 /// The most jobs of a list.
 const MOST: u32 = 200;
+/// How often what nobody needs any more is swept out.
+const SWEEP: Duration = Duration::from_secs(3_600);
+/// Jobs that ended are kept so many days.
+const KEPT_DAYS: i64 = 30;
 
 /// Where a job is; closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,13 +167,37 @@ pub struct Jobs {
     notes: broadcast::Sender<JobNote>,
     started: AtomicBool,
     stopped: AtomicBool,
+    /// Who works here: the same after a restart over the same data folder.
+    worker: String,
 }
 
-impl Default for Jobs {
-    fn default() -> Self {
+impl Jobs {
+    /// The jobs of a workspace whose data is in `data_dir`.
+    pub(crate) fn new(data_dir: Option<&Path>) -> Result<Self, Error> {
         let (notes, _) = broadcast::channel(NOTES);
-        Self { wake: Notify::new(), notes, started: AtomicBool::new(false), stopped: AtomicBool::new(false) }
+        let worker = match data_dir {
+            Some(folder) => worker_of(folder)?,
+            None => new_worker()?,
+        };
+        Ok(Self { wake: Notify::new(), notes, started: AtomicBool::new(false), stopped: AtomicBool::new(false), worker })
     }
+}
+
+fn new_worker() -> Result<String, Error> {
+    Ok(crate::keys::random::<8>()?.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The name of the worker of a data folder. Only one process at a time works there.
+fn worker_of(folder: &Path) -> Result<String, Error> {
+    let path = folder.join("worker");
+    if let Ok(name) = std::fs::read_to_string(&path)
+        && name.len() == 16
+    {
+        return Ok(name);
+    }
+    let name = new_worker()?;
+    std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&path, &name)).map_err(|error| Error::Internal(format!("{}: {error}", path.display())))?;
+    Ok(name)
 }
 
 impl Jobs {
@@ -439,7 +471,12 @@ async fn worker(engine: Engine) {
     if let Err(error) = take_back(&engine).await {
         tracing::error!(%error, "jobs of an earlier process could not be taken up");
     }
+    let mut swept: Option<Instant> = None;
     while !engine.jobs().is_stopped() {
+        if swept.is_none_or(|at| at.elapsed() > SWEEP) {
+            swept = Some(Instant::now());
+            tokio::spawn(sweep(engine.clone()));
+        }
         let Ok(permit) = Arc::clone(&at_once).acquire_owned().await else { return };
         match claim(&engine).await {
             Ok(Some(job)) => {
@@ -462,20 +499,50 @@ async fn worker(engine: Engine) {
     }
 }
 
-/// Where no other process works on this database, what was under way is this one's to go on with.
-async fn take_back(engine: &Engine) -> Result<(), Error> {
-    if !engine.store().is_exclusive() {
-        return Ok(());
+/// Sweeps out uploads that hang on nothing, and jobs that ended long ago with their files.
+async fn sweep(engine: Engine) {
+    let before = engine.now() - chrono::Duration::days(KEPT_DAYS);
+    let gone = engine
+        .store()
+        .write(move |tx| {
+            let ended = State::ALL.into_iter().filter(|state| state.is_ended()).map(State::value).collect();
+            let old = tx.find(&JOB, &[Cond::In("state", ended), Cond::Lt("at", Value::Timestamp(before))], &[("id", false)], MOST)?;
+            let ids: Vec<Uuid> = old.iter().filter_map(|row| JobRow::read(row)).map(|row| row.id).collect();
+            let values: Vec<Value> = ids.iter().copied().map(Value::Uuid).collect();
+            tx.remove(&FILE, &[Cond::Eq("entity", Value::text("job")), Cond::In("record", values.clone())])?;
+            tx.remove(&JOB, &[Cond::In("id", values)])?;
+            Ok::<_, Error>(ids)
+        })
+        .await;
+    match gone {
+        Ok(ids) => ids.into_iter().for_each(|id| engine.files().scratch().remove(id)),
+        Err(error) => tracing::warn!(%error, "old jobs could not be swept"),
     }
+    if let Err(error) = engine.sweep_files().await {
+        tracing::warn!(%error, "files could not be swept");
+    }
+}
+
+/// What this worker had under way when its process ended is its own to go on with, at once; and all, where no other
+/// process works on this database.
+async fn take_back(engine: &Engine) -> Result<(), Error> {
+    let (alone, worker) = (engine.store().is_exclusive(), engine.jobs().worker.clone());
     engine
         .store()
-        .write(|tx| tx.change(&JOB, &[("state", State::Queued.value())], &[Cond::Eq("state", State::Running.value())]).map(drop).map_err(Error::from))
+        .write(move |tx| {
+            let running = tx.find(&JOB, &[Cond::Eq("state", State::Running.value())], &[], MOST)?;
+            let own = |row: &JobRow| alone || row.body.get("worker").and_then(Json::as_str) == Some(worker.as_str());
+            for row in running.iter().filter_map(|row| JobRow::read(row)).filter(own) {
+                tx.change(&JOB, &[("state", State::Queued.value())], &[Cond::Eq("id", Value::Uuid(row.id))])?;
+            }
+            Ok(())
+        })
         .await
 }
 
 /// The next job, now running; none where there is none.
 async fn claim(engine: &Engine) -> Result<Option<JobRow>, Error> {
-    let now = engine.now();
+    let (now, worker) = (engine.now(), engine.jobs().worker.clone());
     let taken = engine
         .store()
         .write(move |tx| {
@@ -497,7 +564,11 @@ async fn claim(engine: &Engine) -> Result<Option<JobRow>, Error> {
                 progress.insert("error".to_owned(), Message::new("job_parked").text("en").into());
                 progress.insert("starts".to_owned(), 0.into());
             }
-            let set = [("state", row.state.value()), ("lease", lease(now)), ("progress", Value::Json(Arc::new(row.progress.clone())))];
+            if let Json::Object(body) = &mut row.body {
+                body.insert("worker".to_owned(), worker.clone().into());
+            }
+            let json = |json: &Json| Value::Json(Arc::new(json.clone()));
+            let set = [("state", row.state.value()), ("lease", lease(now)), ("progress", json(&row.progress)), ("body", json(&row.body))];
             tx.change(&JOB, &set, &[Cond::Eq("id", Value::Uuid(row.id))])?;
             Ok::<_, Error>(Some(row))
         })
@@ -517,7 +588,13 @@ async fn run(engine: Engine, job: JobRow) {
     let work = Work { engine: engine.clone(), job: Arc::new(job.clone()) };
     let locale = job.body.get("locale").and_then(Json::as_str).unwrap_or("en").to_owned();
     // On a task of its own, so that a panic ends it alone.
-    let ended = tokio::spawn(kind.run(work)).await;
+    let mut task = tokio::spawn(kind.run(work));
+    let ended = loop {
+        match tokio::time::timeout(HEARTBEAT, &mut task).await {
+            Ok(ended) => break ended,
+            Err(_) => still_at_it(&engine, job.id).await,
+        }
+    };
     match ended {
         Ok(Ok(())) => end(&engine, &job, State::Done, None).await,
         Ok(Err(Halt::Asked)) => {}
@@ -529,6 +606,16 @@ async fn run(engine: Engine, job: JobRow) {
             tracing::error!(job = %job.id, kind = %job.kind, %panic, "a job panicked");
             end(&engine, &job, State::Failed, Some(Message::new("internal").text(&locale))).await;
         }
+    }
+}
+
+/// Says that this worker is still at a job.
+async fn still_at_it(engine: &Engine, id: Uuid) {
+    let now = engine.now();
+    let fit = move || [Cond::Eq("id", Value::Uuid(id)), Cond::Eq("state", State::Running.value())];
+    let said = engine.store().write(move |tx| tx.change(&JOB, &[("lease", lease(now))], &fit()).map(drop).map_err(Error::from)).await;
+    if let Err(error) = said {
+        tracing::warn!(job = %id, %error, "a lease could not be renewed");
     }
 }
 

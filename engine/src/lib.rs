@@ -98,6 +98,7 @@ impl Engine {
         let current = publish::load_or_begin(&store, options.clock.now()).await?;
         let (notes, _) = broadcast::channel(NOTES);
         let files = files::FileStore::new(options.data_dir.as_deref());
+        let jobs = jobs::Jobs::new(options.data_dir.as_deref())?;
         Ok(Self(Arc::new(Inner {
             store,
             clock: options.clock,
@@ -109,7 +110,7 @@ impl Engine {
             notes,
             publishing: tokio::sync::Mutex::new(()),
             files,
-            jobs: jobs::Jobs::default(),
+            jobs,
         })))
     }
 

@@ -25,12 +25,14 @@ fn kept(columns: &[String]) -> impl Iterator<Item = (usize, &String)> {
     columns.iter().enumerate().filter(|(_, name)| !ADDED.contains(&name.as_str()))
 }
 
-/// The beginning of a report.
-pub(crate) fn header(columns: &[String]) -> Result<Vec<u8>, Error> {
-    let mut writer = csv::Writer::from_writer(MARK.to_vec());
+/// A report that begins with `lines`. Where they are more than plain letters, sheets are told what they are.
+pub(crate) fn begun(columns: &[String], lines: &[u8]) -> Result<Vec<u8>, Error> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
     let names = kept(columns).map(|(_, name)| harmless(name.clone())).chain(ADDED.map(str::to_owned));
     writer.write_record(names).map_err(internal)?;
-    writer.into_inner().map_err(internal)
+    let header = writer.into_inner().map_err(internal)?;
+    let mark = if header.is_ascii() && lines.is_ascii() { &[][..] } else { MARK };
+    Ok([mark, &header, lines].concat())
 }
 
 /// Lines of rows with their reasons.

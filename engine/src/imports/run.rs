@@ -496,8 +496,10 @@ impl Files {
         if !failed.is_empty() {
             let part = progress.part.min(ERRORS.len() - 1);
             let length = progress.errors.get(part).copied().unwrap_or_default();
-            let mut bytes = if length == 0 { report::header(&plan.columns)? } else { Vec::new() };
-            bytes.extend(report::lines(&plan.columns, failed.into_iter(), plan.habits.zone)?);
+            let mut bytes = report::lines(&plan.columns, failed.into_iter(), plan.habits.zone)?;
+            if length == 0 {
+                bytes = report::begun(&plan.columns, &bytes)?;
+            }
             self.put(ERRORS[part], length, &bytes)?;
             if let Some(place) = progress.errors.get_mut(part) {
                 *place = length + bytes.len() as u64;

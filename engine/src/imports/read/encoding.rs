@@ -261,6 +261,7 @@ mod tests {
         assert_eq!(detected(&[b"\xEF\xBB\xBF", simplified.as_bytes()].concat(), "en"), "UTF-8");
         assert_eq!(detected(b"plain,text\n", "en"), "UTF-8");
         assert_eq!(detected(&encode("客户,城市\n张三,上海\n", "gbk"), "zh-CN"), "GBK");
+        assert_eq!(detected(&encode("Company,Staff\n华为技术有限公司,5\n", "gbk"), "en"), "GBK");
         let utf16: Vec<u8> = "a,b\n1,2\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
         assert_eq!(detected(&utf16, "en"), "UTF-16LE");
         assert_eq!(detected(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0", "en"), "binary");
