@@ -65,8 +65,8 @@ fn extension<'a>(c: &mut Checking<'_, 'a>, at: &str, key: &str, entity: &'a Enti
 
 /// A rule, key or clock of an extension has a name of its own: removing the app takes away exactly its parts.
 fn parts_of_others(c: &mut Checking<'_, '_>, at: &str, entity: &Entity, target: &str) {
-    let apps = c.world.apps;
-    for (app, documents) in apps.iter().filter(|(app, _)| app.as_str() != c.name) {
+    let (apps, own) = (c.world.apps, c.name);
+    for (app, documents) in apps.iter().filter(|(app, _)| app.as_str() != own) {
         for (key, other) in &documents.entities {
             let is_it = other.extends.as_deref() == Some(target) || (other.extends.is_none() && super::world::qualify(app.as_str(), key) == target);
             if !is_it {
