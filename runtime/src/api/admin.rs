@@ -99,7 +99,7 @@ async fn reset_password(State(state): State<RuntimeState>, caller: Caller, At(us
     administrator(&caller.cx)?;
     let token = state.auth().reset_password(id(&user)?).await?;
     let base = state.settings().base_url.clone().unwrap_or_default();
-    Ok(answer::ok(&json!({"token": token, "link": format!("{base}/set-password?token={token}")})))
+    Ok(answer::ok(&json!({"token": token, "link": format!("{base}/reset/{token}")})))
 }
 
 async fn end_sessions(State(state): State<RuntimeState>, caller: Caller, At(user): At<String>) -> Result<Response, Problem> {

@@ -62,9 +62,8 @@ async fn install(State(state): State<RuntimeState>, caller: Caller, query: Query
     query.only(&["note"])?;
     let bytes = body::read(&headers, sent, archive::MAX_ARCHIVE).await?;
     let package = tokio::task::spawn_blocking(move || package(&bytes)).await.map_err(|error| Error::Internal(error.to_string()))??;
-    let files = package.files.clone();
     let installed = state.engine().install(&caller.cx, package, query.get("note").unwrap_or("installed")).await?;
-    let rows = super::design::seed(&state, &installed.app, &files, installed.upgraded).await?;
+    let rows = engine::seed::load(state.engine(), &installed.app, installed.upgraded).await?;
     let status = if installed.upgraded { StatusCode::OK } else { StatusCode::CREATED };
     Ok(answer::json(
         status,
@@ -76,11 +75,6 @@ async fn install(State(state): State<RuntimeState>, caller: Caller, query: Query
             "seed_faults": rows,
         }),
     ))
-}
-
-/// Loads the rows that belong to the app; the reasons of those that could not be.
-async fn seed(_state: &RuntimeState, _app: &str, _files: &BTreeMap<String, Vec<u8>>, _upgraded: bool) -> Result<Vec<String>, Error> {
-    Ok(Vec::new())
 }
 
 fn package(bytes: &[u8]) -> Result<Package, Error> {

@@ -52,6 +52,7 @@ async fn events(State(state): State<RuntimeState>, caller: Caller, query: Query,
     state.engine().changes(&caller.cx, Some(&after), 1).await.map_err(super::lists::asked)?;
     let listener = Listener {
         live: state.engine().live(),
+        jobs: state.engine().jobs().notes(),
         stopping: state.stopping(),
         epoch: caller.cx.app.revision.to_string(),
         locale: caller.cx.locale,
@@ -71,6 +72,7 @@ async fn events(State(state): State<RuntimeState>, caller: Caller, query: Query,
 struct Listener {
     state: RuntimeState,
     live: broadcast::Receiver<Arc<engine::records::ChangeNote>>,
+    jobs: broadcast::Receiver<engine::jobs::JobNote>,
     stopping: watch::Receiver<bool>,
     verified: Arc<Verified>,
     locale: String,
@@ -89,6 +91,9 @@ fn stream_of(listener: Listener) -> impl Stream<Item = Result<Event, Infallible>
                 return Some((Ok(event), listener));
             }
             let woken = if std::mem::take(&mut listener.first) { Woken::Heard } else { listener.woken().await };
+            if woken == Woken::Job {
+                continue;
+            }
             if woken == Woken::Stopped || listener.read().await.is_err() {
                 return None;
             }
@@ -104,6 +109,7 @@ fn stream_of(listener: Listener) -> impl Stream<Item = Result<Event, Infallible>
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Woken {
     Heard,
+    Job,
     Clock,
     Stopped,
 }
@@ -116,6 +122,13 @@ impl Listener {
                 Ok(_) | Err(RecvError::Lagged(_)) => Woken::Heard,
                 Err(RecvError::Closed) => Woken::Stopped,
             },
+            told = self.jobs.recv() => {
+                // Progress is for who began the job; what was missed is followed by more.
+                if let Ok(note) = told && note.by == Some(self.verified.user) {
+                    self.waiting.push(Event::default().event("job").data(note.view.json.to_string()));
+                }
+                return Woken::Job;
+            }
             // A sender that is gone has stopped too.
             _ = self.stopping.changed() => Woken::Stopped,
             () = tokio::time::sleep(LOOK) => Woken::Clock,

@@ -16,6 +16,8 @@ mod changes;
 mod design;
 mod docs;
 mod events;
+mod exchange;
+pub(crate) mod files;
 pub mod health;
 mod lists;
 mod me;
@@ -35,6 +37,8 @@ pub(crate) fn router() -> Router<RuntimeState> {
         .merge(design::router())
         .merge(docs::router())
         .merge(events::router())
+        .merge(exchange::router())
+        .merge(files::router())
         .merge(lists::router())
         .merge(me::router())
         .merge(records::router())

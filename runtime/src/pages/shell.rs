@@ -38,6 +38,13 @@ pub(super) struct Item {
     pub(super) href: String,
 }
 
+impl Group {
+    /// Where its entries lead.
+    pub(super) fn hrefs(&self) -> impl Iterator<Item = String> {
+        self.items.iter().map(|item| item.href.clone())
+    }
+}
+
 /// A label in the reader's language.
 pub(super) fn label(label: Option<&Label>, name: &str, locale: &str) -> String {
     label.map_or_else(|| name.to_owned(), |label| label.get(locale).to_owned())

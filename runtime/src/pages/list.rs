@@ -1,0 +1,165 @@
+//! In charge of lists: a view of an app, or all records of an entity, as a table.
+//! Invariant: paged by markers, ordered and filtered by the address.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use engine::Error;
+use engine::records::{ListRequest, Shape, Total};
+use model::EntityDef;
+use model::doc::{View, ViewKind};
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use super::cell::{Cell, Column, cell, field_at, is_number};
+use super::query::{QuickFilter, filter, quick_filters, with};
+use super::shell::{Missed, Shell, label, menu, missed, shell};
+use super::{board, env};
+use crate::http::caller::Page;
+use crate::http::query::Query;
+use crate::state::RuntimeState;
+
+/// Columns of a list that names none.
+const COLUMNS: usize = 7;
+
+#[derive(Serialize)]
+struct ListPage {
+    shell: Shell,
+    entity: String,
+    plural: String,
+    path: String,
+    columns: Vec<Column>,
+    rows: Vec<Line>,
+    filters: Vec<QuickFilter>,
+    q: String,
+    scene: String,
+    has_owner: bool,
+    may_create: bool,
+    next: Option<String>,
+    first: Option<String>,
+    total: u64,
+}
+
+#[derive(Serialize)]
+struct Line {
+    href: String,
+    cells: Vec<Cell>,
+}
+
+/// The first page: the first entry of the menu that the person may open.
+pub(super) async fn home(page: Page) -> Response {
+    match menu(&page.cx).iter().flat_map(super::shell::Group::hrefs).next() {
+        Some(href) => Redirect::to(&href).into_response(),
+        None => Missed::Told(Box::new(page), Error::NotFound).into_response(),
+    }
+}
+
+/// A view of an app.
+pub(super) async fn view(State(state): State<RuntimeState>, page: Page, Path((app, name)): Path<(String, String)>, query: Query) -> Result<Response, Missed> {
+    let cx = &page.cx;
+    let found = cx.app.schema.apps.get(app.as_str()).and_then(|app| app.views.get(name.as_str())).cloned();
+    let (Some(view), true) = (&found, found.as_ref().is_some_and(|view| cx.has_role(&app, &view.roles))) else {
+        return Err(missed(&page)(Error::NotFound));
+    };
+    let def = cx.app.schema.find_from(&app, &view.entity).filter(|def| cx.grants.sees(def.id)).ok_or_else(|| missed(&page)(Error::NotFound))?;
+    let title = label(view.label.as_ref(), &name, &cx.locale);
+    let path = format!("/a/{app}/view/{name}");
+    if view.kind == ViewKind::Board && view.group.is_some() {
+        return board::show(&state, &page, def, view, &title, &path, &query).await;
+    }
+    show(&state, &page, def, Some(view), &title, &path, &query).await
+}
+
+/// All records of an entity.
+pub(super) async fn entity(State(state): State<RuntimeState>, page: Page, Path(name): Path<String>, query: Query) -> Result<Response, Missed> {
+    let def = state.engine().entity(&page.cx, &name).map_err(missed(&page))?;
+    let (title, path) = (def.plural(&page.cx.locale).to_owned(), format!("/r/{}", def.name));
+    show(&state, &page, def, None, &title, &path, &query).await
+}
+
+/// The columns of a list.
+fn columns(page: &Page, def: &EntityDef, view: Option<&View>, path: &str, query: &Query, sort: &str) -> Vec<Column> {
+    let cx = &page.cx;
+    let named: Vec<String> = match view {
+        Some(view) if !view.columns.is_empty() => view.order.clone().unwrap_or_else(|| view.columns.keys().cloned().collect()),
+        _ => def.fields.iter().filter(|field| !field.system && field.typed.is_some() && field.doc.kind != "long_text").map(|field| field.name.to_string()).take(COLUMNS).collect(),
+    };
+    named
+        .into_iter()
+        .filter_map(|name| {
+            let (_, field) = field_at(cx, def, &name)?;
+            let own = view.and_then(|view| view.columns.get(&name)).and_then(|column| column.label.as_ref());
+            let sortable = field.typed.as_ref().is_some_and(|typed| typed.sortable()) && rules::query::View::comparable(&*cx.grants, field_owner(cx, def, &name), field);
+            let (next, sorted) = match sort {
+                there if there == name => (format!("-{name}"), "ascending"),
+                there if there == format!("-{name}") => (name.clone(), "descending"),
+                _ => (name.clone(), "none"),
+            };
+            Some(Column {
+                label: own.map_or_else(|| field.doc.label(field.name.as_str(), &cx.locale).to_owned(), |label| label.get(&cx.locale).to_owned()),
+                is_number: is_number(field),
+                sort: sortable.then(|| with(path, query, "sort", Some(&next))),
+                sorted,
+                path: name,
+            })
+        })
+        .collect()
+}
+
+fn field_owner<'a>(cx: &'a engine::Ctx, def: &'a EntityDef, path: &str) -> &'a EntityDef {
+    field_at(cx, def, path).map_or(def, |(far, _)| far)
+}
+
+async fn show(state: &RuntimeState, page: &Page, def: &EntityDef, view: Option<&View>, title: &str, path: &str, query: &Query) -> Result<Response, Missed> {
+    let cx = &page.cx;
+    let sort = query.filled("sort").map(str::to_owned).or_else(|| view.map(|view| view.sort.join(","))).unwrap_or_default();
+    let columns = columns(page, def, view, path, query, &sort);
+    let view_filter = view.and_then(|view| view.filter.as_ref()).and_then(|filter| serde_json::to_value(filter).ok());
+    let request = ListRequest {
+        filter: filter(cx, def, view_filter, query),
+        sort: Some(sort).filter(|sort| !sort.is_empty()),
+        limit: view.and_then(|view| view.page_size).map(u32::from).or(Some(50)),
+        after: query.filled("after").map(str::to_owned),
+        q: query.filled("q").map(str::to_owned),
+        total: Total::Exact,
+        shape: Shape { fields: Some(columns.iter().map(|column| column.path.clone()).collect()), titles: true, ..Shape::default() },
+        ..ListRequest::of(def.id)
+    };
+    let found = state.engine().list(cx, request).await.map_err(missed(page))?;
+    let rows = found
+        .rows
+        .iter()
+        .zip(&found.titles)
+        .map(|(row, (id, title))| {
+            let row: Json = serde_json::from_slice(row).unwrap_or_default();
+            let href = format!("/r/{}/{id}", def.name);
+            let mut cells: Vec<Cell> = columns.iter().map(|column| cell(cx, def, &column.path, &row)).collect();
+            // The first value leads to the record, also where it is empty.
+            if let Some(first) = cells.first_mut() {
+                if first.text.is_empty() {
+                    first.text.clone_from(title);
+                }
+                first.href = Some(href.clone());
+            }
+            Line { href, cells }
+        })
+        .collect();
+    let names = view.map(|view| view.quick_filters.clone()).unwrap_or_else(|| def.fields.iter().map(|field| field.name.to_string()).collect());
+    let context = ListPage {
+        shell: shell(page, title, path),
+        entity: def.name.to_string(),
+        plural: def.plural(&cx.locale).to_owned(),
+        path: path.to_owned(),
+        rows,
+        filters: quick_filters(cx, def, &names, query),
+        q: query.get("q").unwrap_or_default().to_owned(),
+        scene: query.get("scene").unwrap_or_default().to_owned(),
+        has_owner: def.find("owner").is_some(),
+        may_create: !matches!(cx.grants.entity(def.id).create, rules::policy::Create::No) && def.line_of.is_none(),
+        next: found.next.as_deref().map(|next| with(path, query, "after", Some(next))),
+        first: query.filled("after").map(|_| with(path, query, "after", None)),
+        total: found.total.unwrap_or_default(),
+        columns,
+    };
+    Ok(env::page(StatusCode::OK, "list.html", &context))
+}
