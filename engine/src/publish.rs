@@ -297,10 +297,16 @@ impl Engine {
     }
 }
 
+/// What is wrong with the documents of one app, and with the files that they name.
+fn checked_alone(packages: &Packages, apps: &IndexMap<Name, Arc<App>>, name: &Name) -> Vec<Diagnostic> {
+    let files = packages.get(name).map(|package| model::check::files(package)).unwrap_or_default();
+    model::check::check(apps, name).into_iter().chain(files).collect()
+}
+
 /// What is wrong with apps, seen with all others: their documents, and what does not compile.
 pub(crate) fn faults_of(packages: &Packages, names: &[Name]) -> Vec<Diagnostic> {
     let apps = documents(packages);
-    let mut found: Vec<Diagnostic> = names.iter().flat_map(|name| model::check::check(&apps, name)).collect();
+    let mut found: Vec<Diagnostic> = names.iter().flat_map(|name| checked_alone(packages, &apps, name)).collect();
     if found.iter().all(|fault| fault.severity != Severity::Error) {
         let layout = model::schema::next_layout(&apps, &Layout::default(), &rules::expr::is_on_read);
         let compiled = layout.and_then(|layout| Published::compile(1, &apps, layout, &HashMap::new()));
@@ -312,7 +318,7 @@ pub(crate) fn faults_of(packages: &Packages, names: &[Name]) -> Vec<Diagnostic> 
 /// What is wrong with the changed apps, seen with all others.
 fn checked(packages: &Packages, names: &[Name]) -> Result<Vec<Diagnostic>, Error> {
     let apps = documents(packages);
-    let found: Vec<Diagnostic> = names.iter().flat_map(|name| model::check::check(&apps, name)).collect();
+    let found: Vec<Diagnostic> = names.iter().flat_map(|name| checked_alone(packages, &apps, name)).collect();
     let (errors, warnings): (Vec<_>, Vec<_>) = found.into_iter().partition(|diagnostic| diagnostic.severity == Severity::Error);
     if errors.is_empty() { Ok(warnings) } else { Err(Error::Documents(errors)) }
 }
