@@ -7,6 +7,7 @@ use axum::middleware;
 
 pub mod api;
 pub mod http;
+mod pages;
 mod state;
 
 pub use http::serve::serve;
@@ -17,6 +18,7 @@ pub fn router(state: RuntimeState) -> Router {
     Router::new()
         .merge(api::router())
         .merge(api::health::router())
+        .merge(pages::router())
         .fallback(http::caller::nothing_here)
         .layer(middleware::from_fn_with_state(state.clone(), http::around::around))
         .with_state(state)

@@ -99,6 +99,7 @@ impl Reading<'_> {
 
     fn groups(&mut self, json: Option<&Json>) -> (Vec<Group>, Vec<GroupBy>) {
         let (mut groups, mut by) = (Vec::new(), Vec::new());
+        self.must_be_list(json, "/group_by");
         for (index, item) in json.and_then(Json::as_array).into_iter().flatten().enumerate() {
             let at = format!("/group_by/{index}");
             let (name, bucket, renamed) = match item {
@@ -129,6 +130,12 @@ impl Reading<'_> {
         (groups, by)
     }
 
+    fn must_be_list(&mut self, json: Option<&Json>, at: &str) {
+        if json.is_some_and(|json| !json.is_array()) {
+            self.faults.push(malformed(at, Message::new("wrong_type").with("expected", "[…]")));
+        }
+    }
+
     fn is_day(&self, path: &Path) -> bool {
         let storage = path.target(&self.cx.app.schema).typed.as_ref().and_then(|typed| typed.columns().first().map(|column| column.storage));
         matches!(storage, Some(model::Storage::Date | model::Storage::Timestamp))
@@ -136,6 +143,7 @@ impl Reading<'_> {
 
     fn measures(&mut self, json: Option<&Json>) -> (Vec<Told>, Vec<Measure>) {
         let (mut told, mut measures) = (Vec::new(), Vec::new());
+        self.must_be_list(json, "/measures");
         let default = [json!("count")];
         let items = json.and_then(Json::as_array).map_or(&default[..], Vec::as_slice);
         for (index, item) in items.iter().enumerate() {

@@ -109,7 +109,7 @@ fn transact(cx: &Ctx, tx: &Tx, batch: &Batch) -> Result<(Results, Vec<ChangeNote
     {
         return Ok((answered_again(cx, tx, batch, &answered)?, Vec::new()));
     }
-    let (mut results, notes) = if batch.atomic || batch.submissions.len() < 2 { together(cx, tx, batch)? } else { each(cx, tx, batch)? };
+    let (mut results, notes) = if batch.atomic { together(cx, tx, batch)? } else { each(cx, tx, batch)? };
     if let Some(shape) = &batch.answer {
         for written in results.iter_mut().flatten().filter(|written| !written.left_sight && written.outcome != Outcome::Deleted) {
             written.json = read::one(cx, tx, batch.entity, written.id, shape)?.map(|answer| answer.json);

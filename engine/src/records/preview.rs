@@ -2,9 +2,11 @@
 //! Invariant: evaluated by the very steps of the write path, on the record as it would be; nothing is written.
 
 use indexmap::IndexMap;
-use model::doc::Transition;
+use model::doc::{Condition, Transition};
 use model::field::Role;
 use model::{Cells, EntityDef, EntityId, Input, Label, Value, Violation};
+use rules::condition::CompiledCondition;
+use rules::expr::{Place, Use};
 use store::{Lock, Tx};
 use uuid::Uuid;
 
@@ -37,6 +39,8 @@ pub struct FormState {
     pub values: serde_json::Map<String, serde_json::Value>,
     /// What is wrong so far.
     pub faults: Vec<Violation>,
+    /// Whether each condition that was asked about holds.
+    pub conditions: Vec<bool>,
 }
 
 /// A stage that a record may move to.
@@ -74,13 +78,13 @@ pub struct Allowed {
 }
 
 impl Engine {
-    /// What a form shows for these values, of a new record or one that is there.
+    /// What a form shows for these values, of a new record or one that is there; `conditions` are those of its items.
     ///
     /// # Errors
     /// `NotFound` where the record is not there or out of sight.
-    pub async fn form_state(&self, cx: &Ctx, entity: EntityId, id: Option<Uuid>, values: IndexMap<String, Input>) -> Result<FormState, Error> {
+    pub async fn form_state(&self, cx: &Ctx, entity: EntityId, id: Option<Uuid>, values: IndexMap<String, Input>, conditions: Vec<Condition>) -> Result<FormState, Error> {
         let cx = cx.clone();
-        self.store().read(move |tx| form_state(&cx, tx, entity, id, &values)).await
+        self.store().read(move |tx| form_state(&cx, tx, entity, id, &values, &conditions)).await
     }
 
     /// What the caller may do with a record.
@@ -100,7 +104,7 @@ fn seen(w: &Writer<'_>, def: &EntityDef, id: Uuid) -> Result<std::sync::Arc<Cell
     if rules::eval::matches(&w.cx.grants.entity(def.id).read, &w.app.schema, def.id, &cells, &w.reader)? { Ok(cells) } else { Err(Error::NotFound) }
 }
 
-fn form_state(cx: &Ctx, tx: &Tx, entity: EntityId, id: Option<Uuid>, values: &IndexMap<String, Input>) -> Result<FormState, Error> {
+fn form_state(cx: &Ctx, tx: &Tx, entity: EntityId, id: Option<Uuid>, values: &IndexMap<String, Input>, conditions: &[Condition]) -> Result<FormState, Error> {
     let w = Writer::preview(cx, tx);
     let def = w.def(entity);
     let grant = cx.grants.entity(entity);
@@ -121,6 +125,10 @@ fn form_state(cx: &Ctx, tx: &Tx, entity: EntityId, id: Option<Uuid>, values: &In
     check::check(&w, &mut slice)?;
     let row = slice.rows.pop().ok_or(Error::NotFound)?;
     let mut state = FormState { faults: row.faults.clone(), ..FormState::default() };
+    for condition in conditions {
+        let compiled = CompiledCondition::compile(Place::of(&cx.app.schema, entity, Use::Condition), condition);
+        state.conditions.push(compiled.is_ok_and(|compiled| holds(&w, def.name.app(), def, &compiled, before.as_deref(), &row.after)));
+    }
     for field in def.fields.iter().filter(|field| cx.grants.field(def, field.name.as_str()).is_some()) {
         let plan = w.plan(entity).field(field.id);
         let app = field.app.as_str();

@@ -1,157 +1,311 @@
-//! In charge of the command line: what can be asked of the program, with examples.
-//! Invariant: every flag is also an environment variable `TRELLIS_…`.
+//! In charge of what can be asked of the program.
+//! Invariant: every flag is also a variable `TRELLIS_…` and a key of `trellis.toml`; the command line wins, then the variable.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-/// A self-hosted CRM that you build without code.
+/// A CRM whose shape is JSON.
 #[derive(Debug, Parser)]
-#[command(name = "trellis", version, after_help = "Examples:\n  trellis serve --demo\n  trellis app check examples/sales\n  trellis user add ann@example.com --role sales.rep")]
-pub struct Cli {
-    /// Where the workspace is.
+#[command(name = "trellis", version, about, max_term_width = 100, subcommand_required = true, arg_required_else_help = true, after_help = EXAMPLES)]
+pub(crate) struct Cli {
     #[command(flatten)]
-    pub place: Place,
-    /// What is asked.
+    pub(crate) common: Common,
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
-/// Where a workspace is.
+const EXAMPLES: &str = "Examples:
+  trellis serve --demo                         a sales CRM with data, at http://127.0.0.1:8080
+  trellis app check my-app                     every fault of an app, with file and pointer
+  trellis app install my-app                   into ./trellis-data, whether it is being served or not
+  trellis import sales.account accounts.csv    rows of a file as records
+  trellis user add ann@example.com --role sales.rep";
+
+/// What all commands take.
 #[derive(Args, Clone, Debug)]
-pub struct Place {
-    /// The folder of the database, the key and the files.
-    #[arg(long, global = true, env = "TRELLIS_DATA", default_value = "trellis-data")]
-    pub data: PathBuf,
-    /// The database, `postgres://…`; SQLite in the data folder where absent.
-    #[arg(long, global = true, env = "TRELLIS_DATABASE")]
-    pub database: Option<String>,
+pub(crate) struct Common {
+    /// The data folder: database, files, key
+    #[arg(long, global = true, env = "TRELLIS_DATA", default_value = "trellis-data", value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// The database, where it is not the file in the data folder: postgres://… or sqlite:PATH
+    #[arg(long, global = true, env = "TRELLIS_DATABASE", value_name = "URL", hide_env_values = true)]
+    pub(crate) database: Option<String>,
+    /// What is logged, such as info or debug
+    #[arg(long, global = true, env = "TRELLIS_LOG", value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+    /// How it is logged
+    #[arg(long, global = true, env = "TRELLIS_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+    /// The file with settings; trellis.toml where it is there
+    #[arg(long, global = true, env = "TRELLIS_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
 }
 
-/// What the program does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
 #[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Starts the server.
-    #[command(after_help = "Examples:\n  trellis serve\n  trellis serve --demo\n  trellis serve --database postgres://crm@localhost/crm --listen 127.0.0.1:8080")]
+pub(crate) enum Command {
+    /// Serve the workspace
+    #[command(after_help = "Examples:\n  trellis serve\n  trellis serve --demo\n  trellis serve --listen 0.0.0.0:8080 --behind-proxy 10.0.0.0/8 --base-url https://crm.example.com")]
     Serve(Serve),
-    /// Works on apps.
-    #[command(subcommand)]
-    App(AppCommand),
-    /// Works on users.
-    #[command(subcommand)]
-    User(UserCommand),
-    /// Works on API tokens.
-    #[command(subcommand)]
-    Token(TokenCommand),
-    /// Writes the JSON Schemas of all kinds of document.
-    Schema {
-        /// The folder; the screen where absent.
-        #[arg(long)]
-        out: Option<PathBuf>,
-    },
-    /// Writes a consistent copy of the workspace's database, while it is served or not.
-    Backup {
-        /// The file.
-        file: PathBuf,
-    },
-    /// Brings the workspace's own tables up to date.
-    Migrate,
-    /// Checks the workspace and says what to do.
+    /// Check, test, install and export apps
+    #[command(subcommand, after_help = "Examples:\n  trellis app check examples/sales\n  trellis app test examples/sales\n  trellis app install my-app.zip\n  trellis app export sales --out sales.zip")]
+    App(App),
+    /// Read records from a CSV or XLSX file
+    #[command(after_help = "Examples:\n  trellis import sales.account accounts.csv\n  trellis import sales.deal deals.xlsx --map deals.json --dry-run")]
+    Import(Import),
+    /// Write records to a CSV or XLSX file
+    #[command(after_help = "Examples:\n  trellis export sales.deal --out deals.csv\n  trellis export sales.deal --format xlsx --fields name,account.name,amount")]
+    Export(Export),
+    /// Write the JSON Schemas of all kinds of documents
+    #[command(after_help = "Example:\n  trellis schema --out schemas")]
+    Schema(Schema),
+    /// Write a consistent copy of everything into one file, while the server runs
+    #[command(after_help = "Example:\n  trellis backup monday.zip\n\nThe master key is left out unless --with-key: encrypted fields cannot be read without it.")]
+    Backup(Backup),
+    /// Fill an empty data folder from a backup
+    #[command(after_help = "Example:\n  trellis restore monday.zip --data restored")]
+    Restore(Restore),
+    /// Add people, list them, reset passwords
+    #[command(subcommand, after_help = "Examples:\n  trellis user add ann@example.com --name Ann --role sales.rep --department North\n  trellis user reset-password ann@example.com\n  trellis user list")]
+    User(User),
+    /// Make tokens for programs
+    #[command(subcommand, after_help = "Example:\n  trellis token new ann@example.com --scope read --days 90")]
+    Token(Token),
+    /// Check database, files, key and clock, and say what to do
     Doctor,
+    /// Bring the workspace's own tables up to date; serving does it too
+    Migrate,
 }
 
-/// How the server is started.
 #[derive(Args, Clone, Debug)]
-pub struct Serve {
-    /// The address.
-    #[arg(long, env = "TRELLIS_LISTEN", default_value = "127.0.0.1:8080")]
-    pub listen: SocketAddr,
-    /// Installs the sales example with its data and demo users.
+pub(crate) struct Serve {
+    /// Where to listen
+    #[arg(long, env = "TRELLIS_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR")]
+    pub(crate) listen: SocketAddr,
+    /// With the sales example, its data and people to sign in as; on this machine only
     #[arg(long, env = "TRELLIS_DEMO")]
-    pub demo: bool,
-    /// `original` keeps the dates of the demo's files.
-    #[arg(long, env = "TRELLIS_DEMO_DATES")]
-    pub demo_dates: Option<String>,
-    /// The addresses of proxies that are believed.
-    #[arg(long, env = "TRELLIS_BEHIND_PROXY", value_delimiter = ',')]
-    pub behind_proxy: Vec<String>,
-    /// The public address, `https://crm.example.com`.
-    #[arg(long, env = "TRELLIS_BASE_URL")]
-    pub base_url: Option<String>,
+    pub(crate) demo: bool,
+    /// Whether the dates of the demonstration are moved to today
+    #[arg(long, env = "TRELLIS_DEMO_DATES", value_enum, default_value_t = DemoDates::Shifted)]
+    pub(crate) demo_dates: DemoDates,
+    /// The password of the people of the demonstration
+    #[arg(long, env = "TRELLIS_DEMO_PASSWORD", default_value = "trellis-demo", hide_env_values = true, value_name = "PASSWORD")]
+    pub(crate) demo_password: String,
+    /// A proxy that is believed about addresses and TLS: an address or a network
+    #[arg(long, env = "TRELLIS_BEHIND_PROXY", value_name = "ADDR", value_delimiter = ',')]
+    pub(crate) behind_proxy: Vec<runtime::http::facts::Network>,
+    /// The public address, such as https://crm.example.com
+    #[arg(long, env = "TRELLIS_BASE_URL", value_name = "URL")]
+    pub(crate) base_url: Option<String>,
+    /// Let others than this machine read /metrics
+    #[arg(long, env = "TRELLIS_OPEN_METRICS")]
+    pub(crate) open_metrics: bool,
+    /// The address of the owner's account, made at the first start
+    #[arg(long, env = "TRELLIS_OWNER", default_value = "owner@trellis.local", value_name = "EMAIL")]
+    pub(crate) owner: String,
 }
 
-/// Work on apps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DemoDates {
+    Shifted,
+    Original,
+}
+
 #[derive(Debug, Subcommand)]
-pub enum AppCommand {
-    /// Checks an app's folder; every error with file, pointer and hint.
+pub(crate) enum App {
+    /// Check an app: every fault with file, pointer and hint
     Check {
-        /// The folder.
-        folder: PathBuf,
+        /// The app's folder or ZIP file
+        #[arg(value_name = "DIR")]
+        path: PathBuf,
+        /// Apps that it builds on
+        #[arg(long, value_name = "DIR")]
+        with: Vec<PathBuf>,
     },
-    /// Runs an app's scenarios in memory.
+    /// Run an app's scenarios in memory
     Test {
-        /// The folder.
-        folder: PathBuf,
+        /// The app's folder or ZIP file
+        #[arg(value_name = "DIR")]
+        path: PathBuf,
+        /// Apps that it builds on
+        #[arg(long, value_name = "DIR")]
+        with: Vec<PathBuf>,
     },
-    /// Installs an app, or a newer version of it.
+    /// Install an app, or a new version of one
     Install {
-        /// The folder.
-        folder: PathBuf,
+        /// The app's folder or ZIP file
+        #[arg(value_name = "DIR_OR_ZIP")]
+        path: PathBuf,
     },
-    /// Writes an installed app as a folder.
+    /// Bring an installed app to a new version
+    Upgrade {
+        /// The app's folder or ZIP file
+        #[arg(value_name = "DIR_OR_ZIP")]
+        path: PathBuf,
+    },
+    /// Write an installed app as a folder, or as a ZIP file where the name ends so
     Export {
-        /// The app.
+        /// The app
         name: String,
-        /// The folder; the app's name where absent.
-        #[arg(long)]
+        /// Where to; a folder of the app's name where absent
+        #[arg(long, value_name = "PATH")]
         out: Option<PathBuf>,
     },
-    /// Lists the installed apps.
+    /// List the installed apps
     List,
 }
 
-/// Work on users.
+#[derive(Args, Debug)]
+pub(crate) struct Import {
+    /// The entity, such as sales.account
+    pub(crate) entity: String,
+    /// The file
+    pub(crate) file: PathBuf,
+    /// An import document, or the name of one of the app's; the file's header names fields where absent
+    #[arg(long, value_name = "FILE")]
+    pub(crate) map: Option<String>,
+    /// Check all rows and keep none
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Export {
+    /// The entity, such as sales.deal
+    pub(crate) entity: String,
+    /// Where to; ENTITY.csv where absent
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// The form
+    #[arg(long, value_enum, default_value_t = Format::Csv)]
+    pub(crate) format: Format,
+    /// Which records, as JSON
+    #[arg(long, value_name = "JSON")]
+    pub(crate) filter: Option<String>,
+    /// Which fields, separated by commas
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) fields: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Csv,
+    Xlsx,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Schema {
+    /// A folder for one file of each kind; all in one on the screen where absent
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Backup {
+    /// The file to write
+    pub(crate) file: PathBuf,
+    /// With the master key
+    #[arg(long)]
+    pub(crate) with_key: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Restore {
+    /// The file that a backup wrote
+    pub(crate) file: PathBuf,
+}
+
 #[derive(Debug, Subcommand)]
-pub enum UserCommand {
-    /// Adds a user.
+pub(crate) enum User {
+    /// Add a person
     Add {
-        /// The address that signs in.
+        /// The address that they sign in with
         email: String,
-        /// The name; the address where absent.
+        /// Their name; the address's first part where absent
         #[arg(long)]
         name: Option<String>,
-        /// A role, `sales.rep`; may be given several times.
-        #[arg(long)]
-        role: Vec<String>,
-        /// The department, by name.
+        /// A role, such as sales.rep; core.admin administers
+        #[arg(long = "role", value_name = "APP.ROLE")]
+        roles: Vec<String>,
+        /// Their department, by name
         #[arg(long)]
         department: Option<String>,
-        /// The manager, by address.
-        #[arg(long)]
+        /// Their manager, by address
+        #[arg(long, value_name = "EMAIL")]
         manager: Option<String>,
-        /// Reads the password from one line of standard input; without it a link to set one is printed.
+        /// Read the password from the first line of the input; they get a link where absent
         #[arg(long)]
         password_stdin: bool,
     },
-    /// Prints a link by which a user sets a new password.
+    /// End a person's sessions and make a link by which they set a new password
     ResetPassword {
-        /// The address.
+        /// Their address
+        email: String,
+        /// Set the password from the first line of the input instead
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Let a person sign in again
+    Enable {
+        /// Their address
         email: String,
     },
-    /// Lists the users.
+    /// Sign a person out everywhere, for good
+    Disable {
+        /// Their address
+        email: String,
+    },
+    /// List the people
     List,
 }
 
-/// Work on API tokens.
 #[derive(Debug, Subcommand)]
-pub enum TokenCommand {
-    /// Makes a token and prints it once.
+pub(crate) enum Token {
+    /// Make a token; it is printed once
     New {
-        /// The owner's address.
+        /// Its owner's address
         email: String,
-        /// What it may be used for; everything where absent.
+        /// What it may be used for: read, write, design, admin; everything where absent
+        #[arg(long = "scope", value_name = "SCOPE")]
+        scopes: Vec<String>,
+        /// What it is called
+        #[arg(long, default_value = "command line")]
+        name: String,
+        /// In how many days it ends; never where absent
         #[arg(long)]
-        scope: Vec<String>,
+        days: Option<i64>,
     },
+}
+
+/// Reads the command line over the settings file.
+pub(crate) fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
+    let command = crate::config::with_file(Cli::command(), arguments)?;
+    let matches = command.try_get_matches_from(arguments)?;
+    Cli::from_arg_matches(&matches)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_flags_stand_anywhere() {
+        let words = ["trellis", "user", "add", "a@b.c", "--password-stdin", "--data", "x"].map(OsString::from);
+        let cli = parse(&words).expect("good");
+        assert_eq!(cli.common.data, PathBuf::from("x"));
+        assert!(matches!(cli.command, Command::User(User::Add { password_stdin: true, .. })));
+    }
 }

@@ -1,60 +1,62 @@
-//! In charge of the program: reads the command line, runs what is asked, says how it went.
-//! Invariant: ends with 0 when it is done, 1 when the work failed, 2 on wrong use.
+//! In charge of the program `trellis`: reads the command line, works or serves, says how it ended.
+//! Reading order: `cli` (what can be asked), `config` (files and variables), `workspace` (who holds the data folder),
+//! then `serve`, and `commands` with a file for each noun.
+//! Invariant: exit codes are 0 for done, 1 for failed, 2 for wrong use.
+
+use std::process::ExitCode;
 
 mod cli;
 mod commands;
-mod folders;
-mod place;
-mod serving;
-mod socket;
+mod config;
+mod remote;
+mod serve;
+mod terminal;
+mod workspace;
 
-use std::io::{Read, Write};
-use std::process::ExitCode;
-
-use clap::Parser;
-use cli::{AppCommand, Cli, Command, UserCommand};
-use place::Refused;
+/// Done.
+pub(crate) const DONE: u8 = 0;
+/// The work failed.
+pub(crate) const FAILED: u8 = 1;
+/// It was asked for wrongly.
+pub(crate) const WRONG_USE: u8 = 2;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let filter = tracing_subscriber::EnvFilter::try_from_env("TRELLIS_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let done = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(run(&cli)),
-        Err(error) => Err(error.to_string()),
-    };
-    let (text, code, mut out): (String, ExitCode, Box<dyn Write>) = match done {
-        Ok(text) => (text, ExitCode::SUCCESS, Box::new(std::io::stdout())),
-        Err(text) => (format!("{}\n", text.trim_end()), ExitCode::FAILURE, Box::new(std::io::stderr())),
-    };
-    // Whoever closed the pipe has read enough.
-    let _closed = out.write_all(text.as_bytes());
-    code
-}
-
-async fn run(cli: &Cli) -> Result<String, String> {
-    match &cli.command {
-        Command::Serve(serve) => serving::serve(&cli.place, serve).await.map(|()| String::new()),
-        Command::Schema { out } => folders::schemas(out.as_deref()),
-        Command::App(AppCommand::Check { folder }) => folders::check(folder),
-        Command::App(AppCommand::Test { folder }) => folders::test(folder).await,
-        command => on_workspace(cli, command).await,
-    }
-}
-
-/// Runs a command on the workspace: itself, or by the server that owns it.
-async fn on_workspace(cli: &Cli, command: &Command) -> Result<String, String> {
-    let mut input = String::new();
-    if matches!(command, Command::User(UserCommand::Add { password_stdin: true, .. })) {
-        std::io::stdin().read_to_string(&mut input).map_err(|error| error.to_string())?;
-    }
-    match cli.place.open().await {
-        Ok(opened) => {
-            let done = commands::run(&opened.engine, command, &input, "http://127.0.0.1:8080").await;
-            opened.engine.close().await;
-            done
+    let arguments: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    let cli = match cli::parse(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A help text is printed through the same door, and is no failure.
+            let code = if error.use_stderr() { WRONG_USE } else { DONE };
+            let _unprintable = error.print();
+            return ExitCode::from(code);
         }
-        Err(Refused::Held) => socket::send(&cli.place.socket(), input).await,
-        Err(Refused::Failed(reason)) => Err(reason),
+    };
+    start_logs(&cli);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            terminal::print_error(&format!("the program cannot start its threads: {error}"));
+            return ExitCode::from(FAILED);
+        }
+    };
+    let code = runtime.block_on(run(cli));
+    // What still blocks a thread must not hold the program.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    ExitCode::from(code)
+}
+
+async fn run(cli: cli::Cli) -> u8 {
+    match cli.command {
+        cli::Command::Serve(ref options) => serve::run(&cli.common, options).await,
+        command => commands::run_here_or_there(&cli.common, command).await,
     }
+}
+
+fn start_logs(cli: &cli::Cli) {
+    use tracing_subscriber::EnvFilter;
+    let default = if matches!(cli.command, cli::Command::Serve(_)) { "info,sqlx=warn,sea_orm=warn" } else { "warn" };
+    let filter = cli.common.log.as_deref().unwrap_or(default);
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new(default));
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    if cli.common.log_format == cli::LogFormat::Json { logs.json().init() } else { logs.init() }
 }

@@ -15,8 +15,6 @@ struct Own;
 
 #[derive(RustEmbed)]
 #[folder = "../engine/render/assets/vendor"]
-#[include = "*.js"]
-#[include = "*.svg"]
 struct Vendored;
 
 /// The hash of all assets.

@@ -44,6 +44,12 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     environment.set_loader(|name| Ok(Templates::get(name).map(|file| String::from_utf8_lossy(&file.data).into_owned())));
     environment.add_function("t", |locale: &str, key: &str| text(locale, key));
     environment.add_function("asset", |path: &str| assets::url(path));
+    // The name comes from a document: it is kept to what a name may hold.
+    environment.add_function("icon", |name: &str| {
+        let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+        let sprite = assets::url("vendor/icons/sprite.svg");
+        minijinja::Value::from_safe_string(format!("<svg class=\"icon\" aria-hidden=\"true\"><use href=\"{sprite}#{name}\"/></svg>"))
+    });
     environment
 });
 

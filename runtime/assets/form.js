@@ -1,0 +1,34 @@
+// In charge of forms while a person types: shows, hides, requires and computes as the server says.
+// Invariant: a late answer never overwrites a newer one.
+
+/** Watches every form with conditions. */
+export function watchForms() {
+  for (const form of document.querySelectorAll('[data-form]')) watch(form);
+}
+
+function watch(form) {
+  let turn = 0;
+  let timer;
+  const ask = async () => {
+    const mine = ++turn;
+    const answer = await fetch(form.dataset.state, { method: 'POST', body: new URLSearchParams(new FormData(form)) }).catch(() => null);
+    if (!answer?.ok || mine !== turn) return;
+    const state = await answer.json();
+    for (const [name, status] of Object.entries(state.fields)) show(form, name, status);
+    state.sections.forEach((visible, index) => {
+      const section = form.querySelector(`[data-section="${index}"]`);
+      if (section) section.hidden = !visible;
+    });
+  };
+  form.addEventListener('input', () => { clearTimeout(timer); timer = setTimeout(ask, 250); });
+  form.addEventListener('change', () => { clearTimeout(timer); ask(); });
+}
+
+function show(form, name, status) {
+  const field = form.querySelector(`[data-field="${CSS.escape(name)}"]`);
+  if (!field) return;
+  field.hidden = !status.visible;
+  field.querySelector('.required').hidden = !status.required;
+  const output = field.querySelector('output');
+  if (output && !field.querySelector('select')) output.textContent = status.text;
+}

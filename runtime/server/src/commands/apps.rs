@@ -1,0 +1,145 @@
+//! In charge of `trellis app`: apps checked, tested, installed, exported, listed.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use engine::{Engine, Error};
+use indexmap::IndexMap;
+use model::doc::Package;
+use model::{Diagnostic, Name, Severity};
+
+use crate::terminal::Terminal;
+
+/// A fault of a document as a line: file, pointer, what is wrong, what was likely meant.
+pub(super) fn line(fault: &Diagnostic) -> String {
+    let kind = match fault.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    };
+    let file = fault.file.clone().or_else(|| model::package::file_of(&fault.pointer)).unwrap_or_else(|| "app".to_owned());
+    let hint = fault.hint.as_ref().map(|hint| format!(" (did you mean `{hint}`?)")).unwrap_or_default();
+    format!("{kind}: {file} {}: {}{hint}", fault.pointer, fault.message)
+}
+
+/// Reads an app from a folder or a ZIP file.
+fn read(path: &Path, terminal: &Terminal) -> Result<Package, Error> {
+    let path = terminal.path(path);
+    if path.is_dir() {
+        return engine::packages::read_folder(&path);
+    }
+    let bytes = std::fs::read(&path).map_err(|error| Error::Documents(vec![Diagnostic::error("", format!("{}: {error}", path.display()))]))?;
+    Package::from_files(None, runtime::api::archive::read(&bytes)?).map_err(Error::Documents)
+}
+
+/// The app with those that it builds on, `core` among them.
+fn with_others(path: &Path, with: &[PathBuf], terminal: &Terminal) -> Result<(Package, Vec<Package>), Error> {
+    let mut others = Vec::new();
+    for other in with {
+        others.push(read(other, terminal)?);
+    }
+    Ok((read(path, terminal)?, others))
+}
+
+pub(super) fn check(path: &Path, with: &[PathBuf], terminal: &Terminal) -> u8 {
+    let faults = match with_others(path, with, terminal).and_then(|(package, others)| checked(&package, &others)) {
+        Ok(faults) => faults,
+        Err(error) => {
+            super::complain(&error, terminal);
+            return crate::FAILED;
+        }
+    };
+    for fault in &faults {
+        terminal.complain(line(fault));
+    }
+    let errors = faults.iter().filter(|fault| fault.severity == Severity::Error).count();
+    let warnings = faults.len() - errors;
+    if errors > 0 {
+        terminal.complain(format!("{errors} error(s), {warnings} warning(s)"));
+        return crate::FAILED;
+    }
+    terminal.say(format!("{}: no errors, {warnings} warning(s)", path.display()));
+    crate::DONE
+}
+
+fn checked(package: &Package, others: &[Package]) -> Result<Vec<Diagnostic>, Error> {
+    if others.is_empty() {
+        return Ok(engine::examine_package(package));
+    }
+    let core = engine::core_package()?;
+    let mut apps = IndexMap::new();
+    let mut own = None;
+    for package in std::iter::once(&core).chain(others).chain(std::iter::once(package)) {
+        let text = &package.app.app.name;
+        let name = Name::parse(text).ok_or_else(|| Error::Documents(vec![Diagnostic::error("/app/name", format!("`{text}` is not a name"))]))?;
+        apps.insert(name.clone(), Arc::new(model::package::localise(&package.app)));
+        own = Some(name);
+    }
+    Ok(own.map(|name| model::check::check(&apps, &name)).unwrap_or_default())
+}
+
+pub(super) async fn test(path: &Path, with: &[PathBuf], terminal: &Terminal) -> u8 {
+    let outcomes = match with_others(path, with, terminal) {
+        Ok((package, others)) => engine::scenarios::run_all(&package, &others).await,
+        Err(error) => Err(error),
+    };
+    let outcomes = match outcomes {
+        Ok(outcomes) => outcomes,
+        Err(error) => {
+            super::complain(&error, terminal);
+            return crate::FAILED;
+        }
+    };
+    let mut failed = 0;
+    for outcome in &outcomes {
+        match &outcome.failure {
+            None => terminal.say(format!("ok      {}: {}", outcome.name, outcome.label)),
+            Some((step, reason)) => {
+                failed += 1;
+                terminal.complain(format!("FAILED  {}: {}\n        step {step}: {reason}", outcome.name, outcome.label));
+            }
+        }
+    }
+    terminal.say(format!("{} scenario(s), {failed} failed", outcomes.len()));
+    if failed == 0 { crate::DONE } else { crate::FAILED }
+}
+
+pub(super) async fn install(engine: &Engine, path: &Path, upgrade: bool, terminal: &Terminal) -> Result<u8, Error> {
+    let package = read(path, terminal)?;
+    let name = package.app.app.name.clone();
+    if upgrade && engine.current().app(&name).is_none() {
+        terminal.complain(format!("trellis: `{name}` is not installed; use `trellis app install`"));
+        return Ok(crate::FAILED);
+    }
+    let note = if upgrade { "upgraded" } else { "installed" };
+    let installed = engine.install(&engine.system(), package, note).await?;
+    for warning in &installed.warnings {
+        terminal.complain(line(warning));
+    }
+    for reason in engine::seed::load(engine, &installed.app, installed.upgraded).await? {
+        terminal.complain(reason);
+    }
+    let did = if installed.upgraded { "upgraded" } else { "installed" };
+    terminal.say(format!("{} {did} as revision {}", installed.app, installed.revision));
+    Ok(crate::DONE)
+}
+
+pub(super) fn export(engine: &Engine, name: &str, out: Option<&Path>, terminal: &Terminal) -> Result<u8, Error> {
+    let package = engine.export_app(&engine.system(), name)?;
+    let out = terminal.path(out.unwrap_or(Path::new(name)));
+    if out.extension().is_some_and(|ending| ending == "zip") {
+        let bytes = runtime::api::archive::write(&package.to_files())?;
+        std::fs::write(&out, bytes).map_err(|error| Error::Internal(format!("{}: {error}", out.display())))?;
+    } else {
+        engine::packages::write_folder(&package, &out)?;
+    }
+    terminal.say(crate::serve::shown(&out));
+    Ok(crate::DONE)
+}
+
+pub(super) fn list(engine: &Engine, terminal: &Terminal) -> Result<u8, Error> {
+    for (name, app) in &engine.current().schema.apps {
+        let label = app.app.label.as_ref().map_or(name.as_str(), |label| label.get("en"));
+        terminal.say(format!("{name:<24} {:<10} {label}", app.app.version));
+    }
+    Ok(crate::DONE)
+}

@@ -1,0 +1,114 @@
+//! In charge of `trellis doctor` and `trellis migrate`: whether all is well, and what to do where it is not.
+
+use engine::{Engine, Error};
+use model::Severity;
+
+use crate::terminal::Terminal;
+
+/// A moment before this program was written: 2026-01-01.
+const EARLIEST: i64 = 1_767_225_600;
+
+/// What was found, a line each.
+struct Findings<'a> {
+    terminal: &'a Terminal,
+    bad: usize,
+}
+
+impl Findings<'_> {
+    fn good(&self, text: &str) {
+        self.terminal.say(format!("ok       {text}"));
+    }
+
+    fn bad(&mut self, text: &str, remedy: &str) {
+        self.bad += 1;
+        self.terminal.complain(format!("PROBLEM  {text}\n         {remedy}"));
+    }
+}
+
+pub(super) async fn run(engine: &Engine, terminal: &Terminal) -> Result<u8, Error> {
+    let mut findings = Findings { terminal, bad: 0 };
+    database(engine, &mut findings).await;
+    folder(engine, &mut findings);
+    tables(engine, &mut findings).await?;
+    clock(engine, &mut findings).await?;
+    apps(engine, &mut findings);
+    people(engine, &mut findings).await?;
+    Ok(if findings.bad == 0 { crate::DONE } else { crate::FAILED })
+}
+
+async fn database(engine: &Engine, findings: &mut Findings<'_>) {
+    match engine.store().read::<_, Error, _>(|tx| Ok(tx.revision()?)).await {
+        Ok(revision) => findings.good(&format!("the database ({}) answers; revision {revision}", engine.store().dialect_name())),
+        Err(error) => findings.bad(&format!("the database does not answer: {error}"), "See that it runs and that --database is right."),
+    }
+}
+
+fn folder(engine: &Engine, findings: &mut Findings<'_>) {
+    let Some(folder) = engine.data_dir() else { return };
+    match tempfile::tempfile_in(folder) {
+        Ok(_) => findings.good(&format!("the data folder {} can be written", folder.display())),
+        Err(error) => findings.bad(&format!("the data folder {} cannot be written: {error}", folder.display()), "Give its owner the right to write, and look for space on the disk."),
+    }
+    let key = folder.join("key");
+    match std::fs::metadata(&key).map(|about| std::os::unix::fs::PermissionsExt::mode(&about.permissions()) & 0o077) {
+        Ok(0) => findings.good("the master key is for its owner alone"),
+        Ok(_) => findings.bad("the master key can be read by others", &format!("chmod 600 {}", key.display())),
+        Err(_) if std::env::var_os("TRELLIS_KEY").is_some() => findings.good("the master key comes from TRELLIS_KEY"),
+        Err(error) => findings.bad(&format!("the master key cannot be read: {error}"), "Bring it back from where you keep it: encrypted fields cannot be read without it."),
+    }
+}
+
+/// What the engine itself finds: tables that do not fit the documents.
+async fn tables(engine: &Engine, findings: &mut Findings<'_>) -> Result<(), Error> {
+    let found = engine.examine().await?;
+    let records: u64 = found.records.iter().map(|(_, count)| count).sum();
+    if found.faults.is_empty() {
+        findings.good(&format!("{} tables fit their documents; {records} records", found.records.len()));
+    }
+    for fault in &found.faults {
+        findings.bad(fault, "Install the app again: `trellis app upgrade`.");
+    }
+    Ok(())
+}
+
+/// Times of records that lie ahead tell of a clock that was set back.
+async fn clock(engine: &Engine, findings: &mut Findings<'_>) -> Result<(), Error> {
+    let (now, cx) = (engine.now(), engine.system());
+    let newest = engine.changes(&cx, None, 1).await;
+    match newest {
+        Ok(_) if now.timestamp() > EARLIEST => findings.good(&format!("the clock says {now}")),
+        Ok(_) => findings.bad(&format!("the clock says {now}"), "Set the clock right, best by NTP."),
+        Err(error) => findings.bad(&format!("the change log cannot be read: {error}"), "Restore from a backup, and tell us."),
+    }
+    Ok(())
+}
+
+fn apps(engine: &Engine, findings: &mut Findings<'_>) {
+    let current = engine.current();
+    for name in current.schema.apps.keys() {
+        let faults = model::check::check(&current.schema.apps, name);
+        let errors: Vec<_> = faults.iter().filter(|fault| fault.severity == Severity::Error).collect();
+        match errors.first() {
+            None => findings.good(&format!("the app {name} is sound")),
+            Some(first) => findings.bad(&format!("the app {name} has {} fault(s), first {}", errors.len(), super::apps::line(first)), "Export it, repair it, upgrade it."),
+        }
+    }
+}
+
+async fn people(engine: &Engine, findings: &mut Findings<'_>) -> Result<(), Error> {
+    let auth = engine::auth::Auth::new(engine.clone());
+    let admins = auth.list_users(&engine.system()).await?.into_iter().filter(|user| user.active && user.roles.iter().any(|role| role == engine::people::ADMIN)).count();
+    if admins > 0 {
+        findings.good(&format!("{admins} administrator(s)"));
+    } else {
+        findings.bad("nobody administers this workspace", "trellis user add EMAIL --role core.admin");
+    }
+    Ok(())
+}
+
+/// Opening the workspace has brought it up to date.
+pub(super) async fn migrated(engine: &Engine, terminal: &Terminal) -> Result<u8, Error> {
+    let revision = engine.store().read::<_, Error, _>(|tx| Ok(tx.revision()?)).await?;
+    terminal.say(format!("up to date; revision {revision}"));
+    Ok(crate::DONE)
+}

@@ -1,0 +1,111 @@
+//! In charge of commands that work on a workspace and end.
+//! Invariant: a command speaks to its terminal alone, so it runs the same here and within the server.
+
+use engine::Engine;
+use engine::Error;
+
+use crate::cli::{App, Command, Common, User};
+use crate::terminal::{self, Terminal, print_error, read_line};
+use crate::workspace::{self, Refusal};
+
+mod apps;
+mod backup;
+mod doctor;
+mod exchange;
+mod people;
+mod schema;
+
+/// Runs a command: alone, or within the server that holds the data folder.
+pub(crate) async fn run_here_or_there(common: &Common, command: Command) -> u8 {
+    let input = wants_input(&command).then(read_line).flatten();
+    let folder = match std::env::current_dir() {
+        Ok(folder) => folder,
+        Err(error) => {
+            print_error(&format!("trellis: no current folder: {error}"));
+            return crate::FAILED;
+        }
+    };
+    let (terminal, lines) = Terminal::new(folder, input.clone());
+    let printing = tokio::spawn(terminal::print(lines));
+    let code = match command {
+        Command::Schema(schema) => schema::run(&schema, &terminal),
+        Command::App(App::Check { path, with }) => apps::check(&path, &with, &terminal),
+        Command::App(App::Test { path, with }) => apps::test(&path, &with, &terminal).await,
+        Command::Restore(restore) => backup::restore(common, &restore, &terminal),
+        command => match workspace::hold(common) {
+            Ok(held) => match workspace::open(common, &held).await {
+                Ok(engine) => {
+                    engine.start_jobs();
+                    let code = run(command, &engine, &terminal).await;
+                    engine.jobs().stop();
+                    engine.close().await;
+                    code
+                }
+                Err(refusal) => refused(&refusal, &terminal),
+            },
+            Err(refusal @ Refusal::Held(_)) => match crate::remote::send(&workspace::socket(&common.data), input).await {
+                Some(code) => return code,
+                None => refused(&refusal, &terminal),
+            },
+            Err(refusal) => refused(&refusal, &terminal),
+        },
+    };
+    terminal.exit(code);
+    printing.await.unwrap_or(crate::FAILED)
+}
+
+fn refused(refusal: &Refusal, terminal: &Terminal) -> u8 {
+    terminal.complain(format!("trellis: {refusal}"));
+    if matches!(refusal, Refusal::Wrong(_)) { crate::WRONG_USE } else { crate::FAILED }
+}
+
+fn wants_input(command: &Command) -> bool {
+    matches!(command, Command::User(User::Add { password_stdin: true, .. } | User::ResetPassword { password_stdin: true, .. }))
+}
+
+/// Runs a command on an open workspace; the exit code.
+pub(crate) async fn run(command: Command, engine: &Engine, terminal: &Terminal) -> u8 {
+    let done = match command {
+        Command::App(App::Install { path }) => apps::install(engine, &path, false, terminal).await,
+        Command::App(App::Upgrade { path }) => apps::install(engine, &path, true, terminal).await,
+        Command::App(App::Export { name, out }) => apps::export(engine, &name, out.as_deref(), terminal),
+        Command::App(App::List) => apps::list(engine, terminal),
+        Command::App(App::Check { path, with }) => return apps::check(&path, &with, terminal),
+        Command::App(App::Test { path, with }) => return apps::test(&path, &with, terminal).await,
+        Command::Import(import) => exchange::import(engine, &import, terminal).await,
+        Command::Export(export) => exchange::export(engine, &export, terminal).await,
+        Command::Backup(asked) => backup::backup(engine, &asked, terminal).await,
+        Command::User(user) => people::user(engine, user, terminal).await,
+        Command::Token(token) => people::token(engine, token, terminal).await,
+        Command::Doctor => doctor::run(engine, terminal).await,
+        Command::Migrate => doctor::migrated(engine, terminal).await,
+        Command::Schema(schema) => return schema::run(&schema, terminal),
+        Command::Serve(_) | Command::Restore(_) => {
+            terminal.complain("trellis: a server works on this data folder already");
+            Ok(crate::FAILED)
+        }
+    };
+    done.unwrap_or_else(|error| {
+        complain(&error, terminal);
+        crate::FAILED
+    })
+}
+
+/// Every fault of an error, a line each.
+fn complain(error: &Error, terminal: &Terminal) {
+    match error {
+        Error::Invalid(faults) => {
+            for fault in faults {
+                let place = if fault.pointer.is_empty() { String::new() } else { format!("{}: ", fault.pointer) };
+                terminal.complain(format!("{place}{} ({})", fault.wording.text("en"), fault.code));
+            }
+        }
+        Error::Documents(faults) => {
+            for fault in faults {
+                terminal.complain(apps::line(fault));
+            }
+        }
+        Error::NotFound => terminal.complain("trellis: there is no such thing"),
+        error => terminal.complain(format!("trellis: {error}")),
+    }
+}
