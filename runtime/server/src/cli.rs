@@ -53,28 +53,42 @@ pub(crate) enum LogFormat {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serve the workspace
-    #[command(after_help = "Examples:\n  trellis serve\n  trellis serve --demo\n  trellis serve --listen 0.0.0.0:8080 --behind-proxy 10.0.0.0/8 --base-url https://crm.example.com")]
+    #[command(
+        after_help = "Examples:\n  trellis serve\n  trellis serve --demo\n  trellis serve --listen 0.0.0.0:8080 --behind-proxy 10.0.0.0/8 --base-url https://crm.example.com"
+    )]
     Serve(Serve),
     /// Check, test, install and export apps
-    #[command(subcommand, after_help = "Examples:\n  trellis app check examples/sales\n  trellis app test examples/sales\n  trellis app install my-app.zip\n  trellis app export sales --out sales.zip")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  trellis app check examples/sales\n  trellis app test examples/sales\n  trellis app install my-app.zip\n  trellis app export sales --out sales.zip"
+    )]
     App(App),
     /// Read records from a CSV or XLSX file
-    #[command(after_help = "Examples:\n  trellis import sales.account accounts.csv\n  trellis import sales.deal deals.xlsx --map deals.json --dry-run")]
+    #[command(
+        after_help = "Examples:\n  trellis import sales.account accounts.csv\n  trellis import sales.deal deals.xlsx --map deals.json --dry-run"
+    )]
     Import(Import),
     /// Write records to a CSV or XLSX file
-    #[command(after_help = "Examples:\n  trellis export sales.deal --out deals.csv\n  trellis export sales.deal --format xlsx --fields name,account.name,amount")]
+    #[command(
+        after_help = "Examples:\n  trellis export sales.deal --out deals.csv\n  trellis export sales.deal --format xlsx --fields name,account.name,amount"
+    )]
     Export(Export),
     /// Write the JSON Schemas of all kinds of documents
     #[command(after_help = "Example:\n  trellis schema --out schemas")]
     Schema(Schema),
     /// Write a consistent copy of everything into one file, while the server runs
-    #[command(after_help = "Example:\n  trellis backup monday.zip\n\nThe master key is left out unless --with-key: encrypted fields cannot be read without it.")]
+    #[command(
+        after_help = "Example:\n  trellis backup monday.zip\n\nThe master key is left out unless --with-key: encrypted fields cannot be read without it."
+    )]
     Backup(Backup),
     /// Fill an empty data folder from a backup
     #[command(after_help = "Example:\n  trellis restore monday.zip --data restored")]
     Restore(Restore),
     /// Add people, list them, reset passwords
-    #[command(subcommand, after_help = "Examples:\n  trellis user add ann@example.com --name Ann --role sales.rep --department North\n  trellis user reset-password ann@example.com\n  trellis user list")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  trellis user add ann@example.com --name Ann --role sales.rep --department North\n  trellis user reset-password ann@example.com\n  trellis user list"
+    )]
     User(User),
     /// Make tokens for programs
     #[command(subcommand, after_help = "Example:\n  trellis token new ann@example.com --scope read --days 90")]

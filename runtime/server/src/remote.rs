@@ -29,11 +29,8 @@ struct Sent {
 pub(crate) async fn send(socket: &Path, input: Option<String>) -> Option<u8> {
     let stream = UnixStream::connect(socket).await.ok()?;
     let (reading, mut writing) = stream.into_split();
-    let sent = Sent {
-        words: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
-        folder: std::env::current_dir().ok()?,
-        input,
-    };
+    let sent =
+        Sent { words: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(), folder: std::env::current_dir().ok()?, input };
     let mut text = serde_json::to_string(&sent).ok()?;
     text.push('\n');
     writing.write_all(text.as_bytes()).await.ok()?;

@@ -39,7 +39,10 @@ pub(crate) async fn run(common: &Common, options: &Serve) -> u8 {
 
 fn check(options: &Serve) -> Result<(), Refusal> {
     if options.demo && !options.listen.ip().is_loopback() {
-        return Err(Refusal::Wrong(format!("--demo listens on this machine only, and {} is beyond it: its passwords are known to everybody", options.listen)));
+        return Err(Refusal::Wrong(format!(
+            "--demo listens on this machine only, and {} is beyond it: its passwords are known to everybody",
+            options.listen
+        )));
     }
     let is_url = |url: &String| url.starts_with("https://") || url.starts_with("http://");
     if options.base_url.as_ref().is_some_and(|url| !is_url(url)) {

@@ -47,14 +47,20 @@ fn folder(engine: &Engine, findings: &mut Findings<'_>) {
     let Some(folder) = engine.data_dir() else { return };
     match tempfile::tempfile_in(folder) {
         Ok(_) => findings.good(&format!("the data folder {} can be written", folder.display())),
-        Err(error) => findings.bad(&format!("the data folder {} cannot be written: {error}", folder.display()), "Give its owner the right to write, and look for space on the disk."),
+        Err(error) => findings.bad(
+            &format!("the data folder {} cannot be written: {error}", folder.display()),
+            "Give its owner the right to write, and look for space on the disk.",
+        ),
     }
     let key = folder.join("key");
     match std::fs::metadata(&key).map(|about| std::os::unix::fs::PermissionsExt::mode(&about.permissions()) & 0o077) {
         Ok(0) => findings.good("the master key is for its owner alone"),
         Ok(_) => findings.bad("the master key can be read by others", &format!("chmod 600 {}", key.display())),
         Err(_) if std::env::var_os("TRELLIS_KEY").is_some() => findings.good("the master key comes from TRELLIS_KEY"),
-        Err(error) => findings.bad(&format!("the master key cannot be read: {error}"), "Bring it back from where you keep it: encrypted fields cannot be read without it."),
+        Err(error) => findings.bad(
+            &format!("the master key cannot be read: {error}"),
+            "Bring it back from where you keep it: encrypted fields cannot be read without it.",
+        ),
     }
 }
 
@@ -90,14 +96,22 @@ fn apps(engine: &Engine, findings: &mut Findings<'_>) {
         let errors: Vec<_> = faults.iter().filter(|fault| fault.severity == Severity::Error).collect();
         match errors.first() {
             None => findings.good(&format!("the app {name} is sound")),
-            Some(first) => findings.bad(&format!("the app {name} has {} fault(s), first {}", errors.len(), super::apps::line(first)), "Export it, repair it, upgrade it."),
+            Some(first) => findings.bad(
+                &format!("the app {name} has {} fault(s), first {}", errors.len(), super::apps::line(first)),
+                "Export it, repair it, upgrade it.",
+            ),
         }
     }
 }
 
 async fn people(engine: &Engine, findings: &mut Findings<'_>) -> Result<(), Error> {
     let auth = engine::auth::Auth::new(engine.clone());
-    let admins = auth.list_users(&engine.system()).await?.into_iter().filter(|user| user.active && user.roles.iter().any(|role| role == engine::people::ADMIN)).count();
+    let admins = auth
+        .list_users(&engine.system())
+        .await?
+        .into_iter()
+        .filter(|user| user.active && user.roles.iter().any(|role| role == engine::people::ADMIN))
+        .count();
     if admins > 0 {
         findings.good(&format!("{admins} administrator(s)"));
     } else {

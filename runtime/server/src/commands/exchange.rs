@@ -27,7 +27,11 @@ pub(super) async fn import(engine: &Engine, asked: &Import, terminal: &Terminal)
         None => ImportSpec::None,
         Some(map) => {
             let file = terminal.path(Path::new(map));
-            if file.is_file() { ImportSpec::parse(&std::fs::read_to_string(&file).map_err(|error| unreadable(&file, &error))?)? } else { ImportSpec::Named(map.clone()) }
+            if file.is_file() {
+                ImportSpec::parse(&std::fs::read_to_string(&file).map_err(|error| unreadable(&file, &error))?)?
+            } else {
+                ImportSpec::Named(map.clone())
+            }
         }
     };
     let mut upload = engine.begin_upload(MAX_IMPORT)?;
@@ -47,7 +51,13 @@ pub(super) async fn import(engine: &Engine, asked: &Import, terminal: &Terminal)
     let job = engine.wait_job(&cx, job.id, |view| progress(view, terminal)).await?;
     let count = |name: &str| job.json[name].as_u64().unwrap_or_default();
     let kept = if asked.dry_run { " (a trial: nothing was kept)" } else { "" };
-    terminal.say(format!("{} created, {} updated, {} skipped, {} failed{kept}", count("created"), count("updated"), count("skipped"), count("failed")));
+    terminal.say(format!(
+        "{} created, {} updated, {} skipped, {} failed{kept}",
+        count("created"),
+        count("updated"),
+        count("skipped"),
+        count("failed")
+    ));
     if count("failed") > 0 {
         let target = beside(&path);
         keep(engine.import_errors(&cx, job.id, None).await?, &target)?;
@@ -90,7 +100,8 @@ pub(super) async fn export(engine: &Engine, asked: &Export, terminal: &Terminal)
     };
     let mut request = json!({"entity": asked.entity, "format": format});
     if let Some(filter) = &asked.filter {
-        let read: Json = serde_json::from_str(filter).map_err(|error| Error::Documents(vec![Diagnostic::error("", format!("--filter is no JSON: {error}"))]))?;
+        let read: Json =
+            serde_json::from_str(filter).map_err(|error| Error::Documents(vec![Diagnostic::error("", format!("--filter is no JSON: {error}"))]))?;
         request["filter"] = read;
     }
     if !asked.fields.is_empty() {
