@@ -5,7 +5,7 @@
 #[must_use]
 pub fn nearest<'a>(written: &str, offered: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let lower = written.to_lowercase().replace(['-', ' '], "_");
-    let longest = (lower.chars().count() / 3).clamp(1, 4);
+    let longest = ((lower.chars().count() + 1) / 3).clamp(1, 4);
     let bare = lower.rsplit('.').next().unwrap_or(&lower);
     offered
         .into_iter()

@@ -465,3 +465,46 @@ fn sizes_are_limited() {
         "entities/lead.json /entities/lead/fields/x/path: `owner.manager.manager.manager.manager.name` walks more than 4 references",
     );
 }
+
+#[test]
+fn everything_is_told_in_one_run() {
+    let core = read("engine/core_app").app;
+    let files = [
+        ("app.json", r#"{"name": "shop", "version": "1.0.0", "requires": {"core": "^1"}, "home": {"rep": "view:deals"}}"#),
+        (
+            "entities/deal.json",
+            r#"{"fields": {"name": {"kind": "tekst", "max_length": 10}, "amount": {"kind": "money", "mni": 0}, "account": {"kind": "reference", "to": "acount"}}}"#,
+        ),
+        ("entities/account.json", "{\"fields\": {,}}"),
+        ("views/deals.json", r#"{"entity": "deal", "kind": "tabel", "columns": {"name": {}, "amuont": {}}, "sort": ["acount.name"]}"#),
+        ("views/accounts.json", r#"{"entity": "account"}"#),
+        (
+            "forms/deal.json",
+            r#"{"entity": "deal", "items": {"main": {"kind": "section", "children": ["name", "amont"], "colums": 2}}, "root": ["main"]}"#,
+        ),
+        ("roles/rep.json", r#"{"entities": {"deal": {"read": "al"}, "lead": {"read": "all"}}}"#),
+    ];
+    let files = files.into_iter().map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec())).collect();
+    let examined = package::examine(None, files);
+    let name = |text: &str| Name::parse(text).expect("a name");
+    let apps = IndexMap::from([(name("core"), Arc::new(core)), (name("shop"), Arc::new(examined.package.app.clone()))]);
+    let later: Vec<_> = check::check(&apps, &name("shop")).into_iter().filter(|fault| !examined.may_explain(fault)).collect();
+    let mut all: Vec<String> = told(&[examined.faults, later].concat()).lines().map(str::to_owned).collect();
+    all.sort();
+    assert_eq!(
+        all,
+        [
+            "entities/account.json /entities/account: not valid JSON: key must be a string at line 1 column 13",
+            "entities/deal.json /entities/deal/fields/account/to: there is no entity `acount`",
+            "entities/deal.json /entities/deal/fields/amount/mni: `mni` is not known here (min?)",
+            "entities/deal.json /entities/deal/fields/name/kind: there is no `tekst` (text?)",
+            "forms/deal.json /forms/deal/items/main/children/1: there is no item or field `amont` (amount?)",
+            "forms/deal.json /forms/deal/items/main/colums: `colums` is not known here (columns?)",
+            "roles/rep.json /roles/rep/entities/deal/read: `al` is not one of none, own, reports, department, department_and_below, all (all?)",
+            "roles/rep.json /roles/rep/entities/lead: there is no entity `lead`",
+            "views/deals.json /views/deals/columns/amuont: `shop.deal` has no field `amuont` (amount?)",
+            "views/deals.json /views/deals/kind: `tabel` is not one of table, board, calendar, timeline, gallery (table?)",
+            "views/deals.json /views/deals/sort/0: `shop.deal` has no field `acount` (account?)",
+        ]
+    );
+}
