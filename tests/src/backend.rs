@@ -58,7 +58,12 @@ impl Database {
     pub async fn remove(self) {
         if let Some((url, schema)) = &self.postgres {
             let connection = Connection::connect(url).await.expect("PostgreSQL is still there");
-            connection.execute_unprepared(&format!("drop schema if exists {schema} cascade")).await.expect("a schema can be dropped");
+            // An analysis that PostgreSQL began by itself may stand in the way for a moment.
+            let mut tries = 0;
+            while let Err(error) = connection.execute_unprepared(&format!("drop schema if exists {schema} cascade")).await {
+                tries += 1;
+                assert!(tries < 5, "the schema cannot be dropped: {error}");
+            }
             connection.close().await.expect("a connection can be closed");
         }
     }

@@ -51,7 +51,6 @@ impl Client {
     }
 
     /// A request by hand. A path that does not begin with `/api` or `//` is below `/api/v1`.
-    #[must_use]
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let url = match path.strip_prefix("//") {
             Some(outside) => format!("{}/{outside}", self.base),

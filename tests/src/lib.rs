@@ -3,8 +3,11 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by them")]
 #![allow(clippy::missing_panics_doc, reason = "everything here panics where a test cannot go on")]
 
+pub mod app;
 pub mod backend;
 pub mod chance;
 pub mod client;
 pub mod folders;
+pub mod program;
 pub mod recount;
+pub mod serve;

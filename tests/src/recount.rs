@@ -7,10 +7,10 @@ use serde_json::Value as Json;
 
 use crate::client::Client;
 
-/// Cents of a money value.
+/// Cents of a money value, be it a number or its digits.
 #[must_use]
 pub fn cents(value: &Json) -> i64 {
-    let text = value.to_string();
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let (sign, digits) = text.strip_prefix('-').map_or((1, text.as_str()), |digits| (-1, digits));
     let (whole, part) = digits.split_once('.').unwrap_or((digits, "0"));
     let part = format!("{part:0<2}");

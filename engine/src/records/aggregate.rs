@@ -2,8 +2,8 @@
 //! Invariant: a hidden or masked field can neither be grouped nor measured; a far one carries the caller's grant.
 
 use chrono_tz::Tz;
-use model::field::{Numbers, Role};
 use model::fault::escape_pointer;
+use model::field::{Numbers, Role};
 use model::{Code, EntityDef, EntityId, FieldDef, Message, Value, Violation};
 use rules::query::{Column, Path, Predicate, View, column_of, resolve_path};
 use serde_json::{Map, Value as Json, json};
@@ -104,7 +104,11 @@ impl Reading<'_> {
             let at = format!("/group_by/{index}");
             let (name, bucket, renamed) = match item {
                 Json::String(name) => (name.as_str(), None, None),
-                Json::Object(map) => (map.get("field").and_then(Json::as_str).unwrap_or_default(), map.get("by").and_then(Json::as_str), map.get("as").and_then(Json::as_str)),
+                Json::Object(map) => (
+                    map.get("field").and_then(Json::as_str).unwrap_or_default(),
+                    map.get("by").and_then(Json::as_str),
+                    map.get("as").and_then(Json::as_str),
+                ),
                 _ => ("", None, None),
             };
             let Some((path, column)) = self.field(name, &at) else { continue };
@@ -176,7 +180,9 @@ impl Reading<'_> {
         let number = matches!(storage, Some(model::Storage::Int | model::Storage::Decimal(_)));
         match function {
             Function::Sum | Function::Average | Function::Median => number,
-            Function::Min | Function::Max => number || matches!(storage, Some(model::Storage::Date | model::Storage::Timestamp | model::Storage::Time)),
+            Function::Min | Function::Max => {
+                number || matches!(storage, Some(model::Storage::Date | model::Storage::Timestamp | model::Storage::Time))
+            }
             Function::Count | Function::Distinct => !matches!(storage, None | Some(model::Storage::Json)),
         }
     }
@@ -194,7 +200,10 @@ impl Reading<'_> {
             if known {
                 found.push((name.to_owned(), op.to_owned(), leaf.get("value").cloned().unwrap_or_default()));
             } else {
-                self.faults.push(Violation { field: Some(name.to_owned()), ..Violation::at("/having", Code::UnknownField, Message::new("unknown_field").with("name", name)) });
+                self.faults.push(Violation {
+                    field: Some(name.to_owned()),
+                    ..Violation::at("/having", Code::UnknownField, Message::new("unknown_field").with("name", name))
+                });
             }
         }
         found

@@ -168,11 +168,7 @@ fn run(cx: &Ctx, tx: &Tx, entity: EntityId, submissions: Vec<Submission>) -> Res
     let results = write::write_slice(&writer, entity, submissions)?;
     let mut log = writer.log.borrow_mut();
     log.flush(tx)?;
-    let notes = log
-        .touched
-        .drain(..)
-        .map(|(entity, id, op)| ChangeNote { entity: cx.app.schema.entity(entity).name.to_string(), id, op })
-        .collect();
+    let notes = log.touched.drain(..).map(|(entity, id, op)| ChangeNote { entity: cx.app.schema.entity(entity).name.to_string(), id, op }).collect();
     drop(log);
     Ok((results, notes))
 }

@@ -39,9 +39,11 @@ impl Engine {
     pub async fn changes(&self, cx: &Ctx, after: Option<&str>, limit: u32) -> Result<Json, Error> {
         let after = match after.filter(|text| !text.is_empty()) {
             None => 0,
-            Some(text) => text.parse::<i64>().ok().filter(|seq| *seq >= 0).ok_or_else(|| {
-                Error::Invalid(vec![model::Violation::at("/after", model::Code::Malformed, model::Message::new("bad_cursor"))])
-            })?,
+            Some(text) => text
+                .parse::<i64>()
+                .ok()
+                .filter(|seq| *seq >= 0)
+                .ok_or_else(|| Error::Invalid(vec![model::Violation::at("/after", model::Code::Malformed, model::Message::new("bad_cursor"))]))?,
         };
         let cx = cx.clone();
         self.store().read(move |tx| feed(&cx, tx, after, limit.clamp(1, MAX_LINES * 5))).await

@@ -17,6 +17,8 @@ use crate::state::RuntimeState;
 
 /// The most bytes of a JSON body.
 pub const MAX_JSON: usize = 4 << 20;
+/// The most members of one object: no entity has as many fields, and each unknown one costs a look at all names.
+const MOST_MEMBERS: usize = 1_000;
 /// How much of a body that is refused is still read, so that the client sees the answer.
 const DRAINED: usize = 64 << 20;
 /// How long the next piece of a body may take.
@@ -57,6 +59,9 @@ impl FromRequest<RuntimeState> for JsonBody {
         }
         let bytes = read(&parts.headers, body, MAX_JSON).await?;
         let input = parse(&bytes)?;
+        if widest(&input) > MOST_MEMBERS {
+            return Err(Problem::of(Code::TooLarge, Message::new("too_many").with("max", MOST_MEMBERS)));
+        }
         Ok(Self { bytes, input })
     }
 }
@@ -86,6 +91,15 @@ pub fn parse(bytes: &[u8]) -> Result<Input, Problem> {
         return Err(Problem::of(Code::Malformed, Message::new("nul")));
     }
     Ok(input)
+}
+
+/// The members of the widest object.
+fn widest(input: &Input) -> usize {
+    match input {
+        Input::List(items) => items.iter().map(widest).max().unwrap_or_default(),
+        Input::Map(map) => map.values().map(widest).max().unwrap_or_default().max(map.len()),
+        Input::Null | Input::Bool(_) | Input::Number(_) | Input::Text(_) => 0,
+    }
 }
 
 fn holds_nul(input: &Input) -> bool {

@@ -4,3 +4,6 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by them")]
 
 mod filters;
+mod hidden;
+mod rollups;
+mod versions;

@@ -57,7 +57,18 @@ impl Select {
     /// All that fit, by id, with no cells yet.
     #[must_use]
     pub fn of(entity: EntityId, filter: Predicate, binned: Binned) -> Self {
-        Self { entity, filter, sort: Vec::new(), after: None, limit: 50, slots: Vec::new(), paths: Vec::new(), binned, search: None, lock: Lock::None }
+        Self {
+            entity,
+            filter,
+            sort: Vec::new(),
+            after: None,
+            limit: 50,
+            slots: Vec::new(),
+            paths: Vec::new(),
+            binned,
+            search: None,
+            lock: Lock::None,
+        }
     }
 }
 
@@ -240,6 +251,7 @@ impl Tx {
                 sql.push(" > ").bind(key_storage(schema, key), value.clone());
             }
             (true, false) => {
+                sql.push("(");
                 self.key(sql, writer, key);
                 sql.push(" < ").bind(key_storage(schema, key), value.clone());
                 if part != Part::Values {
@@ -247,6 +259,7 @@ impl Tx {
                     self.key(sql, writer, key);
                     sql.push(" IS NULL");
                 }
+                sql.push(")");
             }
         }
     }
@@ -283,14 +296,22 @@ impl Tx {
         let slot = by.slot().unwrap_or_default();
         let mut found = Vec::new();
         for chunk in ids.chunks(500) {
-            let leaf = |test| Predicate::Leaf(rules::query::Leaf { path: Path::own(def.id, by.id), column: Column::Slot(slot), test, negated: false });
+            let leaf =
+                |test| Predicate::Leaf(rules::query::Leaf { path: Path::own(def.id, by.id), column: Column::Slot(slot), test, negated: false });
             let filter = match inverse.via {
                 model::schema::Via::Link => Predicate::any(chunk.iter().map(|id| leaf(rules::query::Test::Has(Value::Uuid(*id)))).collect()),
-                model::schema::Via::Column | model::schema::Via::AnyColumn => leaf(rules::query::Test::In(chunk.iter().copied().map(Value::Uuid).collect())),
+                model::schema::Via::Column | model::schema::Via::AnyColumn => {
+                    leaf(rules::query::Test::In(chunk.iter().copied().map(Value::Uuid).collect()))
+                }
             };
             let mut after = None;
             loop {
-                let query = Select { after: after.take(), limit: PAGE, slots: (0..def.columns.len()).collect(), ..Select::of(def.id, filter.clone(), Binned::Live) };
+                let query = Select {
+                    after: after.take(),
+                    limit: PAGE,
+                    slots: (0..def.columns.len()).collect(),
+                    ..Select::of(def.id, filter.clone(), Binned::Live)
+                };
                 let rows = self.select(schema, &query)?;
                 for row in &rows {
                     found.extend(parents_of(by, &row.cells).into_iter().filter(|id| chunk.contains(id)).map(|id| (id, row.cells.clone())));

@@ -1,0 +1,23 @@
+//! In charge of the HTTP contract: each file one resource, each story on both databases from one text.
+//! Reading order: `records`, `lists`, `access`; then as you need.
+//! Invariant: a story speaks HTTP only; what it checks a client could check.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by them")]
+
+mod access;
+mod accounts;
+mod aggregate;
+mod apps;
+mod bad_input;
+mod batches;
+mod changes;
+mod exchange;
+mod files;
+mod history;
+mod idempotency;
+mod lists;
+mod meta;
+mod moves;
+mod problems;
+mod records;
+mod search;
+mod sign_in;
