@@ -44,7 +44,7 @@ pub fn examine_package(package: &Package) -> Vec<Diagnostic> {
         Err(_) => return vec![Diagnostic::error("", "the core app cannot be read")],
     };
     packages.insert(name.clone(), Arc::new(package.clone()));
-    let mut found = faults_of(&packages, &[name.clone()]);
+    let mut found = faults_of(&packages, std::slice::from_ref(&name));
     let prefix = format!("/{name}");
     for fault in &mut found {
         if let Some(rest) = fault.pointer.strip_prefix(&prefix).filter(|rest| rest.starts_with('/')) {

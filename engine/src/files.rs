@@ -226,4 +226,3 @@ fn file_fields(cx: &Ctx, def: &EntityDef) -> Vec<String> {
     let holds = |field: &&model::FieldDef| matches!(field.role, Role::Files { .. });
     def.fields.iter().filter(holds).map(|field| field.name.to_string()).filter(|name| cx.grants.field(def, name).is_some()).collect()
 }
-

@@ -185,7 +185,9 @@ fn worker_of(folder: &Path) -> Result<String, Error> {
         return Ok(name);
     }
     let name = new_worker()?;
-    std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&path, &name)).map_err(|error| Error::Internal(format!("{}: {error}", path.display())))?;
+    std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(&path, &name))
+        .map_err(|error| Error::Internal(format!("{}: {error}", path.display())))?;
     Ok(name)
 }
 

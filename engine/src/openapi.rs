@@ -59,7 +59,8 @@ impl Engine {
         for def in &seen {
             records(cx, def, &mut paths);
         }
-        let schemas: Map<String, Json> = seen.iter().map(|def| (def.name.to_string(), schema(cx, def))).chain([("problem".to_owned(), problem())]).collect();
+        let schemas: Map<String, Json> =
+            seen.iter().map(|def| (def.name.to_string(), schema(cx, def))).chain([("problem".to_owned(), problem())]).collect();
         json!({
             "openapi": "3.1.0",
             "info": {

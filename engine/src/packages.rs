@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use model::Diagnostic;
 use model::doc::Package;
+use model::{Diagnostic, Severity};
 
 use crate::error::Error;
 
@@ -19,8 +19,25 @@ const MAX_SIZE: u64 = 64 << 20;
 pub fn read_folder(folder: &Path) -> Result<Package, Error> {
     let mut files = BTreeMap::new();
     let mut size = 0;
-    collect(folder, "", &mut files, &mut size).map_err(|error| Error::Documents(vec![Diagnostic::error("", format!("{}: {error}", folder.display()))]))?;
-    Package::from_files(None, files).map_err(Error::Documents)
+    collect(folder, "", &mut files, &mut size)
+        .map_err(|error| Error::Documents(vec![Diagnostic::error("", format!("{}: {error}", folder.display()))]))?;
+    read_files(files)
+}
+
+/// Reads an app's files by their path in its folder.
+///
+/// # Errors
+/// Every fault: of the files, and of what they still say, seen with the core app.
+pub fn read_files(files: BTreeMap<String, Vec<u8>>) -> Result<Package, Error> {
+    let examined = model::package::examine(None, files);
+    if examined.faults.is_empty() {
+        return Ok(examined.package);
+    }
+    let later =
+        crate::examine_package(&examined.package).into_iter().filter(|fault| fault.severity == Severity::Error && !examined.may_explain(fault));
+    let mut faults: Vec<Diagnostic> = examined.faults.iter().cloned().chain(later).collect();
+    faults.sort_by(|a, b| (&a.file, &a.pointer).cmp(&(&b.file, &b.pointer)));
+    Err(Error::Documents(faults))
 }
 
 fn collect(folder: &Path, prefix: &str, files: &mut BTreeMap<String, Vec<u8>>, size: &mut u64) -> std::io::Result<()> {

@@ -125,8 +125,14 @@ fn person(tx: &Tx, app: &Published, user: Uuid) -> Result<Option<Person>, Error>
     if def.slot("active").and_then(|slot| cells.get(slot)).and_then(Value::as_bool) == Some(false) {
         return Ok(None);
     }
-    let roles: Vec<String> =
-        def.slot("roles").and_then(|slot| cells.get(slot)).map_or(&[][..], Value::items).iter().filter_map(Value::as_text).map(str::to_owned).collect();
+    let roles: Vec<String> = def
+        .slot("roles")
+        .and_then(|slot| cells.get(slot))
+        .map_or(&[][..], Value::items)
+        .iter()
+        .filter_map(Value::as_text)
+        .map(str::to_owned)
+        .collect();
     let department = id(def, &cells, "department");
     let reports = match def.tree {
         Some(tree) => tx.descendants(def, tree, user)?.into_iter().filter(|other| *other != user).collect(),

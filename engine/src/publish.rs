@@ -113,7 +113,8 @@ fn package_json(package: &Package) -> Json {
 
 fn package_of(json: &Json) -> Option<Package> {
     let app = model::package::app_from_stored(&serde_json::from_str(json.get("app")?.as_str()?).ok()?)?;
-    let files = json.get("files")?.as_object()?.iter().filter_map(|(path, text)| Some((path.clone(), STANDARD.decode(text.as_str()?).ok()?))).collect();
+    let files =
+        json.get("files")?.as_object()?.iter().filter_map(|(path, text)| Some((path.clone(), STANDARD.decode(text.as_str()?).ok()?))).collect();
     Some(Package { app, files })
 }
 
@@ -129,7 +130,9 @@ async fn load(store: &Store) -> Result<Option<Published>, Error> {
     let (Some(row), settings) = row else { return Ok(None) };
     let (packages, layout, number) = read_revision(&row)?;
     let apps = documents(&packages);
-    Published::compile(number, &apps, layout, &settings_of(&settings)).map_err(Error::Documents).map(|published| Some(published.with_packages(packages)))
+    Published::compile(number, &apps, layout, &settings_of(&settings))
+        .map_err(Error::Documents)
+        .map(|published| Some(published.with_packages(packages)))
 }
 
 fn read_revision(row: &[Value]) -> Result<(Packages, Layout, i64), Error> {
@@ -303,23 +306,36 @@ fn checked_alone(packages: &Packages, apps: &IndexMap<Name, Arc<App>>, name: &Na
     model::check::check(apps, name).into_iter().chain(files).collect()
 }
 
-/// What is wrong with apps, seen with all others: their documents, and what does not compile.
+/// What is wrong with apps, seen with all others: their documents, and what does not compile. Pointers are into the app.
 pub(crate) fn faults_of(packages: &Packages, names: &[Name]) -> Vec<Diagnostic> {
     let apps = documents(packages);
     let mut found: Vec<Diagnostic> = names.iter().flat_map(|name| checked_alone(packages, &apps, name)).collect();
-    if found.iter().all(|fault| fault.severity != Severity::Error) {
-        let layout = model::schema::next_layout(&apps, &Layout::default(), &rules::expr::is_on_read);
-        let compiled = layout.and_then(|layout| Published::compile(1, &apps, layout, &HashMap::new()));
-        found.extend(compiled.err().into_iter().flatten());
+    let is_sound = found.iter().all(|fault| fault.severity != Severity::Error);
+    let mut later = match model::schema::build(&apps, &Layout::default(), &rules::expr::is_on_read) {
+        Ok(schema) => {
+            let compiled = Published::compile(1, &apps, Layout::default(), &HashMap::new()).err().unwrap_or_default();
+            let elsewhere = names.iter().flat_map(|name| crate::documents::faults(&schema, name));
+            compiled.into_iter().chain(elsewhere).collect()
+        }
+        Err(faults) if is_sound => faults,
+        // What keeps the schema from being built was told by the check.
+        Err(_) => Vec::new(),
+    };
+    for fault in &mut later {
+        let own = names.iter().find_map(|name| fault.pointer.strip_prefix(&format!("/{name}")).filter(|rest| rest.starts_with('/')));
+        if let Some(own) = own {
+            fault.pointer = own.to_owned();
+        }
+        fault.file = fault.file.take().or_else(|| model::package::file_of(&fault.pointer));
     }
+    later.retain(|fault| !found.iter().any(|told| told.severity == Severity::Error && told.pointer == fault.pointer));
+    found.extend(later);
     found
 }
 
 /// What is wrong with the changed apps, seen with all others.
 fn checked(packages: &Packages, names: &[Name]) -> Result<Vec<Diagnostic>, Error> {
-    let apps = documents(packages);
-    let found: Vec<Diagnostic> = names.iter().flat_map(|name| checked_alone(packages, &apps, name)).collect();
-    let (errors, warnings): (Vec<_>, Vec<_>) = found.into_iter().partition(|diagnostic| diagnostic.severity == Severity::Error);
+    let (errors, warnings): (Vec<_>, Vec<_>) = faults_of(packages, names).into_iter().partition(|diagnostic| diagnostic.severity == Severity::Error);
     if errors.is_empty() { Ok(warnings) } else { Err(Error::Documents(errors)) }
 }
 
@@ -363,7 +379,9 @@ fn newly_computed(old: &Published, new: &Published) -> BTreeSet<EntityId> {
         .filter(|def| {
             let before = old.schema.find(def.name.as_str());
             let Some(before) = before else { return false };
-            def.fields.iter().filter(|field| field.computed()).any(|field| before.find(field.name.as_str()).is_none_or(|was| was.doc.settings != field.doc.settings || was.doc.kind != field.doc.kind))
+            def.fields.iter().filter(|field| field.computed()).any(|field| {
+                before.find(field.name.as_str()).is_none_or(|was| was.doc.settings != field.doc.settings || was.doc.kind != field.doc.kind)
+            })
         })
         .map(|def| def.id)
         .collect()

@@ -203,7 +203,12 @@ impl Published {
     ///
     /// # Errors
     /// Every fault found; pointers are into the workspace, `/{app}/…`.
-    pub fn compile(revision: i64, apps: &IndexMap<Name, Arc<App>>, layout: Layout, set: &HashMap<String, Map<String, Json>>) -> Result<Self, Vec<Diagnostic>> {
+    pub fn compile(
+        revision: i64,
+        apps: &IndexMap<Name, Arc<App>>,
+        layout: Layout,
+        set: &HashMap<String, Map<String, Json>>,
+    ) -> Result<Self, Vec<Diagnostic>> {
         let schema = model::schema::build(apps, &layout, &rules::expr::is_on_read)?;
         let mut compiling = Compiling { schema: &schema, faults: Vec::new() };
         let plans: Vec<EntityPlan> = schema.entities.iter().map(|def| compiling.entity(def)).collect();
@@ -220,7 +225,17 @@ impl Published {
         let settings: HashMap<String, Map<String, Json>> = settings;
         let zone = settings.get("core").and_then(|core| core.get("time_zone")).and_then(Json::as_str).and_then(|name| name.parse().ok());
         let all_grants = Arc::new(Grants::all(&schema));
-        Ok(Self { revision, schema: Arc::new(schema), layout, packages: IndexMap::new(), plans, graph, settings, zone: zone.unwrap_or(chrono_tz::UTC), all_grants })
+        Ok(Self {
+            revision,
+            schema: Arc::new(schema),
+            layout,
+            packages: IndexMap::new(),
+            plans,
+            graph,
+            settings,
+            zone: zone.unwrap_or(chrono_tz::UTC),
+            all_grants,
+        })
     }
 
     /// The same with the packages that it was compiled from.
@@ -338,9 +353,11 @@ impl Compiling<'_> {
             Role::Reference(spec) | Role::References(spec) => {
                 if let (Some(filter), Some(target)) = (&spec.filter, field.targets.first()) {
                     let record_fields = record_fields(def, filter);
-                    plan.choices = self
-                        .filter_with_record(*target, def, filter, &format!("{at}/filter"))
-                        .map(|filter| ChoicePlan { filter, record_fields, strict: spec.strict });
+                    plan.choices = self.filter_with_record(*target, def, filter, &format!("{at}/filter")).map(|filter| ChoicePlan {
+                        filter,
+                        record_fields,
+                        strict: spec.strict,
+                    });
                 }
             }
             Role::Plain
@@ -407,7 +424,8 @@ impl Compiling<'_> {
                     return None;
                 };
                 let everything = Filter::everything();
-                let filter = self.filter_with_record(target.id, def, find.find.filter.as_ref().unwrap_or(&everything), &format!("{at}/find/filter"))?;
+                let filter =
+                    self.filter_with_record(target.id, def, find.find.filter.as_ref().unwrap_or(&everything), &format!("{at}/find/filter"))?;
                 let source = FillSource::Find { entity: target.id, filter, sort: find.find.sort.clone(), take };
                 Some(FillPlan { source, when: names(&find.when), keep_edits: find.keep_edits })
             }
@@ -463,7 +481,9 @@ impl Compiling<'_> {
                 let Some(field) = def.find(requirement.field().as_str()) else { continue };
                 let condition = match requirement {
                     model::doc::Requirement::Field(_) => None,
-                    model::doc::Requirement::If(conditional) => self.condition(def, app_name, Some(&conditional.condition), &format!("{at}/requires/{index}/if")),
+                    model::doc::Requirement::If(conditional) => {
+                        self.condition(def, app_name, Some(&conditional.condition), &format!("{at}/requires/{index}/if"))
+                    }
                 };
                 requires.push((field.id, condition));
             }
@@ -524,8 +544,9 @@ fn field_reads_rollup(schema: &Schema, def: &EntityDef, field: FieldId, depth: u
         Role::Rollup(_) => true,
         Role::Formula { expression, .. } if depth < DEEPEST => {
             let place = Place { app: field.app.as_str(), ..Place::of(schema, def.id, Use::Formula) };
-            rules::expr::Expression::compile_at(place, expression)
-                .is_ok_and(|compiled| compiled.reads().iter().any(|path| path.hops.is_empty() && field_reads_rollup(schema, def, path.field, depth + 1)))
+            rules::expr::Expression::compile_at(place, expression).is_ok_and(|compiled| {
+                compiled.reads().iter().any(|path| path.hops.is_empty() && field_reads_rollup(schema, def, path.field, depth + 1))
+            })
         }
         _ => false,
     }

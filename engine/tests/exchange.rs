@@ -1,4 +1,5 @@
 //! In charge of showing that files, exports and jobs do what they promise: rights, exactness, whole results after a stop.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test ends where what it expects is not so")]
 
 use std::io::Read;
 use std::path::Path;
@@ -78,7 +79,14 @@ fn rows_of(count: usize) -> Vec<u8> {
 async fn what_is_exported_is_read_back_as_it_was() {
     let engine = workspace(None).await;
     let cx = engine.system();
-    let first = create(&engine, &cx, "shop.client", json!({"name": "=cmd|' /C calc'!A0", "code": "-1+1", "revenue": "1234567890123.45", "industry": "machinery", "active": true})).await.expect("made");
+    let first = create(
+        &engine,
+        &cx,
+        "shop.client",
+        json!({"name": "=cmd|' /C calc'!A0", "code": "-1+1", "revenue": "1234567890123.45", "industry": "machinery", "active": true}),
+    )
+    .await
+    .expect("made");
     create(&engine, &cx, "shop.client", json!({"name": "Beta, \"quoted\"\nand long", "since": "1899-05-01", "seen_at": "2026-01-05T09:30:00Z", "tags": ["a", "b"], "parent": first.to_string(), "share": 12.5})).await.expect("made");
     for (format, labels) in [("csv", false), ("csv", true), ("xlsx", false), ("xlsx", true)] {
         let request = ExportRequest::parse(&json!({"entity": "shop.client", "format": format, "labels": labels})).expect("a request");
@@ -97,12 +105,19 @@ async fn what_is_exported_is_read_back_as_it_was() {
         let at = other.system();
         let read = begin(&other, &at, json!({"entity": "client", "mode": "create"}), "clients", &all).await;
         let read = other.wait_job(&at, read.id, |_| {}).await.expect("ends");
-        assert_eq!((read.state, &read.json["created"], &read.json["failed"]), (State::Done, &json!(2), &json!(0)), "{format} {labels}: {}", read.json);
+        assert_eq!(
+            (read.state, &read.json["created"], &read.json["failed"]),
+            (State::Done, &json!(2), &json!(0)),
+            "{format} {labels}: {}",
+            read.json
+        );
         let show = |engine: Engine| async move {
             let cx = engine.system();
-            let fields = ["name", "code", "revenue", "industry", "active", "since", "seen_at", "tags", "share", "parent.name"].map(str::to_owned).to_vec();
+            let fields =
+                ["name", "code", "revenue", "industry", "active", "since", "seen_at", "tags", "share", "parent.name"].map(str::to_owned).to_vec();
             let shape = engine::records::Shape { fields: Some(fields), ..engine::records::Shape::default() };
-            let request = ListRequest { sort: Some("name".to_owned()), shape, ..ListRequest::of(engine.entity(&cx, "shop.client").expect("there").id) };
+            let request =
+                ListRequest { sort: Some("name".to_owned()), shape, ..ListRequest::of(engine.entity(&cx, "shop.client").expect("there").id) };
             engine.list(&cx, request).await.expect("lists").rows.iter().map(|row| String::from_utf8_lossy(row).into_owned()).collect::<Vec<_>>()
         };
         assert_eq!(show(other.clone()).await, show(engine.clone()).await, "{format} {labels}");
@@ -118,7 +133,9 @@ async fn an_export_needs_the_right_and_shows_what_a_list_shows() {
     let request = ExportRequest::parse(&json!({"entity": "shop.client"})).expect("a request");
     assert!(matches!(engine.export(&stranger, request.clone()).await, Err(Error::Invalid(_) | Error::Forbidden)));
     let cx = engine.system();
-    for wrong in [json!({"entity": "shop.client", "fields": ["nome"]}), json!({"entity": "shop.client", "filter": {"field": "nome", "op": "=", "value": 1}})] {
+    for wrong in
+        [json!({"entity": "shop.client", "fields": ["nome"]}), json!({"entity": "shop.client", "filter": {"field": "nome", "op": "=", "value": 1}})]
+    {
         let request = ExportRequest::parse(&wrong).expect("a request");
         assert!(matches!(engine.export(&cx, request).await, Err(Error::Invalid(_))), "{wrong}");
     }

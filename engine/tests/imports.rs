@@ -1,5 +1,6 @@
 //! In charge of the conformance cases of imports, each in a workspace of its own in memory, run for real and dry.
 //! Reading order: `Case`; the files are in tests/cases/import.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test ends where what it expects is not so")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -167,7 +168,11 @@ async fn check_errors(name: &str, engine: &Engine, case: &Case, view: &JobView) 
     let text = marked.unwrap_or(&bytes);
     let mut reader = csv::ReaderBuilder::new().from_reader(text);
     let rows: Vec<BTreeMap<String, String>> = reader.deserialize().collect::<Result<_, _>>().expect("a table");
-    assert_eq!(rows.iter().map(|row| row["_row"].clone()).collect::<Vec<_>>(), case.errors.iter().map(|row| row.row.to_string()).collect::<Vec<_>>(), "{name}: {rows:#?}");
+    assert_eq!(
+        rows.iter().map(|row| row["_row"].clone()).collect::<Vec<_>>(),
+        case.errors.iter().map(|row| row.row.to_string()).collect::<Vec<_>>(),
+        "{name}: {rows:#?}"
+    );
     for (row, wanted) in rows.iter().zip(&case.errors) {
         for part in &wanted.has {
             assert!(row["_reason"].contains(part), "{name}, row {}: `{}` lacks `{part}`", wanted.row, row["_reason"]);

@@ -9,8 +9,10 @@ async fn passes(folder: &str) {
     let package = read_folder(&root.join(folder)).expect("an app");
     let outcomes = engine::scenarios::run_all(&package, &[]).await.expect("the app installs");
     assert!(!outcomes.is_empty());
-    let failed: Vec<String> =
-        outcomes.iter().filter_map(|outcome| outcome.failure.as_ref().map(|(step, reason)| format!("{} step {step}: {reason}", outcome.name))).collect();
+    let failed: Vec<String> = outcomes
+        .iter()
+        .filter_map(|outcome| outcome.failure.as_ref().map(|(step, reason)| format!("{} step {step}: {reason}", outcome.name)))
+        .collect();
     assert!(failed.is_empty(), "{} of {} failed:\n{}", failed.len(), outcomes.len(), failed.join("\n"));
 }
 

@@ -1,1 +1,1 @@
-//! Placeholder while the floor is laid.
+//! In charge of what moves through time: approvals, automations, timers. Nothing stands here yet; moves between stages are a part of the write path.

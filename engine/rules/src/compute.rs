@@ -275,7 +275,11 @@ impl Building<'_> {
         let at = pointer(def, field);
         let (via, source) = if let Some(inverse) = def.inverses.get(&spec.of) {
             (RelatedVia::Inverse(inverse.clone()), inverse.entity)
-        } else if let Some((list, target)) = def.find(spec.of.as_str()).filter(|field| matches!(field.role, Role::References(_))).and_then(|field| Some((field.id, *field.targets.first()?))) {
+        } else if let Some((list, target)) = def
+            .find(spec.of.as_str())
+            .filter(|field| matches!(field.role, Role::References(_)))
+            .and_then(|field| Some((field.id, *field.targets.first()?)))
+        {
             (RelatedVia::References(list, target), target)
         } else {
             self.fault(format!("{at}/of"), format!("there is no relation `{}` here", spec.of), None);
@@ -296,7 +300,11 @@ impl Building<'_> {
             self.fault(format!("{at}/below"), "there is no tree here: mark a reference to the entity itself with `tree`", None);
             return;
         }
-        let filter = match spec.filter.as_ref().map(|filter| TypedFilter::compile_with_record(self.schema, source, filter, &SystemView, &format!("{at}/filter"), None)) {
+        let filter = match spec
+            .filter
+            .as_ref()
+            .map(|filter| TypedFilter::compile_with_record(self.schema, source, filter, &SystemView, &format!("{at}/filter"), None))
+        {
             None => None,
             Some(Ok(filter)) if filter.uses_clock() || filter.uses_person() => {
                 self.fault(format!("{at}/filter"), "the filter of a roll-up may not depend on the person or the time", None);
@@ -344,7 +352,10 @@ impl Building<'_> {
         }
         let rings = walking.rings;
         for ring in rings {
-            let names: Vec<String> = ring.iter().map(|(entity, field)| format!("{}.{}", self.schema.entity(*entity).name, self.schema.entity(*entity).field(*field).name)).collect();
+            let names: Vec<String> = ring
+                .iter()
+                .map(|(entity, field)| format!("{}.{}", self.schema.entity(*entity).name, self.schema.entity(*entity).field(*field).name))
+                .collect();
             let Some((entity, field)) = ring.first() else { continue };
             let def = self.schema.entity(*entity);
             let at = pointer(def, def.field(*field));
@@ -367,8 +378,9 @@ fn sort_formulas(entity: EntityId, formulas: &mut Vec<Computed>, sources: &Sourc
     let mut waiting = std::mem::take(formulas);
     while !waiting.is_empty() {
         let names: BTreeSet<FieldId> = waiting.iter().map(|computed| computed.field).collect();
-        let (ready, rest): (Vec<_>, Vec<_>) =
-            waiting.into_iter().partition(|computed| !sources.of(entity, computed.field).iter().any(|(of, field)| *of == entity && *field != computed.field && names.contains(field)));
+        let (ready, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|computed| {
+            !sources.of(entity, computed.field).iter().any(|(of, field)| *of == entity && *field != computed.field && names.contains(field))
+        });
         if ready.is_empty() {
             // A ring; it is told as a fault.
             sorted.extend(rest);

@@ -28,9 +28,14 @@ impl CompiledCondition {
     /// Every fault found.
     pub fn compile(place: Place<'_>, condition: &Condition) -> Result<Self, Vec<ConditionFault>> {
         match condition {
-            Condition::Expression(text) => Expression::compile_at(Place { usage: Use::Condition, ..place }, text)
-                .map(Self::Expression)
-                .map_err(|faults| faults.into_iter().map(|fault| (format!("{} (line {}, column {})", fault.message, fault.line, fault.column), fault.hint)).collect()),
+            Condition::Expression(text) => {
+                Expression::compile_at(Place { usage: Use::Condition, ..place }, text).map(Self::Expression).map_err(|faults| {
+                    faults
+                        .into_iter()
+                        .map(|fault| (format!("{} (line {}, column {})", fault.message, fault.line, fault.column), fault.hint))
+                        .collect()
+                })
+            }
             Condition::Filter(filter) => {
                 let compile = |filter: &Filter| TypedFilter::compile(place.schema, place.entity, filter, &SystemView, "");
                 let told = |faults: Vec<model::Violation>| faults.into_iter().map(|fault| (fault.wording.text("en"), None)).collect::<Vec<_>>();

@@ -179,7 +179,8 @@ impl Eval<'_> {
             Test::Greater(other) => order(other) == Some(Ordering::Greater),
             Test::GreaterEqual(other) => order(other).is_some_and(Ordering::is_ge),
             Test::Range(from, until) => {
-                from.as_ref().is_none_or(|from| order(from).is_some_and(Ordering::is_ge)) && until.as_ref().is_none_or(|until| order(until) == Some(Ordering::Less))
+                from.as_ref().is_none_or(|from| order(from).is_some_and(Ordering::is_ge))
+                    && until.as_ref().is_none_or(|until| order(until) == Some(Ordering::Less))
             }
             Test::Contains(wanted) => text(wanted, |text, wanted| text.contains(wanted)),
             Test::StartsWith(wanted) => text(wanted, |text, wanted| text.starts_with(wanted)),

@@ -42,7 +42,8 @@ impl Auth {
     /// Not found where it does not.
     pub async fn link_owner(&self, secret: &str) -> Result<Uuid, Error> {
         let (hash, now) = (secret::hash(secret), self.0.engine.now());
-        let find = move |tx: &store::Tx| Ok(tx.find(&LINK, &[Cond::Eq("id", stored(&hash)), Cond::Gt("expires_at", Value::Timestamp(now))], &[], 1)?);
+        let find =
+            move |tx: &store::Tx| Ok(tx.find(&LINK, &[Cond::Eq("id", stored(&hash)), Cond::Gt("expires_at", Value::Timestamp(now))], &[], 1)?);
         let rows = self.0.engine.store().read::<_, Error, _>(find).await?;
         rows.first().and_then(|row| row.get(1)).and_then(Value::as_uuid).ok_or(Error::NotFound)
     }

@@ -129,7 +129,7 @@ impl Auth {
     /// Where the store cannot.
     pub async fn begin(&self, user: Uuid, client: &Client, with_token: bool) -> Result<SignedIn, Error> {
         let now = self.0.engine.now();
-        let (secret, session) = (secret::make(Opens::Session)?, Uuid::now_v7());
+        let (secret, session) = (secret::make(Opens::Session)?, self.0.engine.system().new_id());
         let agent: String = client.agent.chars().filter(|character| !character.is_control()).take(200).collect();
         let key = stored(&secret::hash(&secret));
         let row = vec![
@@ -214,7 +214,11 @@ impl Auth {
             .engine
             .store()
             .write::<_, Error, _>(move |tx| {
-                Ok(tx.change(&SESSION, &[("seen_at", Value::Timestamp(now)), ("expires_at", Value::Timestamp(until))], &[Cond::Eq("id", stored(&hash))])?)
+                Ok(tx.change(
+                    &SESSION,
+                    &[("seen_at", Value::Timestamp(now)), ("expires_at", Value::Timestamp(until))],
+                    &[Cond::Eq("id", stored(&hash))],
+                )?)
             })
             .await?;
         if done == 0 {
@@ -356,7 +360,15 @@ fn verified(row: &[Value]) -> Option<Verified> {
 }
 
 impl Verified {
-    pub(super) fn of_token(opens: Opens, key: Value, user: Uuid, session: Option<Value>, info: &super::TokenInfo, scopes: Vec<Scope>, now: DateTime<Utc>) -> Self {
+    pub(super) fn of_token(
+        opens: Opens,
+        key: Value,
+        user: Uuid,
+        session: Option<Value>,
+        info: &super::TokenInfo,
+        scopes: Vec<Scope>,
+        now: DateTime<Utc>,
+    ) -> Self {
         Self { user, id: info.id, opens, scopes, key, session, expires_at: info.expires_at, created_at: now, seen_at: now }
     }
 }

@@ -95,7 +95,7 @@ impl Auth {
         if self.tokens(user).await?.len() >= MOST {
             return Err(Error::of(Code::Limit, Message::new("too_many").with("max", MOST)));
         }
-        let (secret, id) = (secret::make(Opens::ApiToken)?, Uuid::now_v7());
+        let (secret, id) = (secret::make(Opens::ApiToken)?, self.0.engine.system().new_id());
         let row = vec![
             stored(&secret::hash(&secret)),
             Value::Uuid(id),
@@ -116,7 +116,8 @@ impl Auth {
     /// # Errors
     /// Where the store cannot.
     pub async fn tokens(&self, user: Uuid) -> Result<Vec<TokenInfo>, Error> {
-        let find = move |tx: &store::Tx| Ok(tx.find(&API_TOKEN, &[Cond::Eq("user", user.into()), Cond::Empty("session")], &[("created_at", true)], 200)?);
+        let find =
+            move |tx: &store::Tx| Ok(tx.find(&API_TOKEN, &[Cond::Eq("user", user.into()), Cond::Empty("session")], &[("created_at", true)], 200)?);
         let rows = self.0.engine.store().read::<_, Error, _>(find).await?;
         Ok(rows.iter().filter_map(|row| info(row)).collect())
     }
@@ -170,7 +171,7 @@ fn scopes_of(value: &Value) -> Vec<String> {
 pub(super) fn row_of_session(token: &str, user: Uuid, session: Value, now: DateTime<Utc>, until: DateTime<Utc>) -> Vec<Value> {
     vec![
         stored(&secret::hash(token)),
-        Value::Uuid(Uuid::now_v7()),
+        Value::Uuid(Uuid::new_v4()),
         Value::Uuid(user),
         Value::text("sign-in"),
         Value::Json(Arc::new(serde_json::Value::Array(Vec::new()))),

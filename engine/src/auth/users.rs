@@ -39,7 +39,9 @@ pub struct NewUser {
 impl NewUser {
     fn values(&self) -> IndexMap<String, Input> {
         let mut values = IndexMap::new();
-        for (key, value) in [("email", Some(&self.email)), ("name", Some(&self.name)), ("department", self.department.as_ref()), ("manager", self.manager.as_ref())] {
+        for (key, value) in
+            [("email", Some(&self.email)), ("name", Some(&self.name)), ("department", self.department.as_ref()), ("manager", self.manager.as_ref())]
+        {
             if let Some(value) = value.filter(|value| !value.is_empty()) {
                 values.insert(key.to_owned(), Input::Text(value.clone()));
             }

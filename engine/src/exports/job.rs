@@ -96,7 +96,9 @@ async fn run(work: Work) -> Result<(), Halt> {
         }
     }
     let files = engine.clone();
-    let upload = tokio::task::spawn_blocking(move || sink.end(|| files.begin_upload(u64::MAX))).await.map_err(|error| Error::Internal(error.to_string()))??;
+    let upload = tokio::task::spawn_blocking(move || sink.end(|| files.begin_upload(u64::MAX)))
+        .await
+        .map_err(|error| Error::Internal(error.to_string()))??;
     let name = format!("{}-{}.{}", def.plural(&cx.locale), engine.now().with_timezone(&cx.zone).format("%Y-%m-%d"), request.format.ending());
     let file = engine.keep_file(&cx, upload, &name, Some(("job", work.job.id))).await?;
     keep(&work, json!({"total": done, "done": done, "file": file.id.to_string()})).await

@@ -65,7 +65,9 @@ impl ImportSpec {
                 let refused = |error: serde_json::Error| Error::of(Code::Malformed, Message::new("malformed").with("detail", error));
                 serde_json::from_str(text).map(|document| Self::Document(Box::new(document))).map_err(refused)
             }
-            Some(b'"') => serde_json::from_str(text).map(Self::Named).map_err(|error| Error::of(Code::Malformed, Message::new("malformed").with("detail", error))),
+            Some(b'"') => serde_json::from_str(text)
+                .map(Self::Named)
+                .map_err(|error| Error::of(Code::Malformed, Message::new("malformed").with("detail", error))),
             Some(_) => Ok(Self::Named(text.to_owned())),
         }
     }
@@ -139,7 +141,8 @@ fn may_write(cx: &Ctx, app: Option<&str>, entity: &str) -> Result<(), Error> {
 
 /// Reads the header of each part and compiles the document for it: all faults before the job begins.
 fn check(cx: &Ctx, app: Option<&str>, parts: &[Part]) -> Result<(), Error> {
-    let written: Vec<model::EntityId> = parts.iter().filter_map(|part| plan::entity_of(cx, app, &part.document.entity).ok()).map(|def| def.id).collect();
+    let written: Vec<model::EntityId> =
+        parts.iter().filter_map(|part| plan::entity_of(cx, app, &part.document.entity).ok()).map(|def| def.id).collect();
     for part in parts {
         let mut header = None;
         read::rows(&part.content, &options(cx, &part.document)?, &mut |piece| {

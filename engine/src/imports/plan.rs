@@ -171,8 +171,7 @@ struct Compiling<'a> {
 pub(crate) fn compile(cx: &Ctx, app: Option<&str>, document: &Import, header: &[String], written: &[EntityId], shift: i64) -> Result<Plan, Error> {
     let def = entity_of(cx, app, &document.entity)?;
     let app = app.unwrap_or_else(|| def.name.app()).to_owned();
-    let mut c =
-        Compiling { cx, def, app, columns: Columns(header), written, steps: Vec::new(), finds: Vec::new(), id: None, faults: Vec::new() };
+    let mut c = Compiling { cx, def, app, columns: Columns(header), written, steps: Vec::new(), finds: Vec::new(), id: None, faults: Vec::new() };
     if document.values.is_empty() {
         header.iter().enumerate().for_each(|(index, name)| c.by_header(index, name));
     } else {
@@ -223,10 +222,12 @@ impl<'a> Compiling<'a> {
         let field = self.field_called(header);
         let (field, by) = match (field, header.split_once('.')) {
             (Some(field), _) => (field, None),
-            (None, Some((name, by))) => match self.field_called(name).filter(|field| matches!(field.role, Role::Reference(_) | Role::References(_))) {
-                Some(field) => (field, Some(by.to_owned())),
-                None => return self.unknown(header),
-            },
+            (None, Some((name, by))) => {
+                match self.field_called(name).filter(|field| matches!(field.role, Role::Reference(_) | Role::References(_))) {
+                    Some(field) => (field, Some(by.to_owned())),
+                    None => return self.unknown(header),
+                }
+            }
             (None, None) => return self.unknown(header),
         };
         // An export holds what nobody writes: such columns are passed over.

@@ -297,7 +297,13 @@ mod tests {
     fn forms_of_days_are_read_as_written() {
         let habits = Habits { decimal: DecimalSign::Point, zone: chrono_tz::Asia::Shanghai, shift: 0 };
         let day = NaiveDate::from_ymd_opt(2026, 3, 4).map(Value::Date);
-        for (form, text) in [("dd/MM/yyyy", "04/03/2026"), ("dd/mm/yyyy", "4/3/2026"), ("MM/dd/yy", "03/04/26"), ("d MMM yyyy", "4 Mar 2026"), ("yyyy年M月d日", "2026年3月4日")] {
+        for (form, text) in [
+            ("dd/MM/yyyy", "04/03/2026"),
+            ("dd/mm/yyyy", "4/3/2026"),
+            ("MM/dd/yy", "03/04/26"),
+            ("d MMM yyyy", "4 Mar 2026"),
+            ("yyyy年M月d日", "2026年3月4日"),
+        ] {
             assert_eq!(DayForm::parse(form).read(text, habits), day, "{form}");
         }
         let at = DayForm::parse("dd.MM.yyyy HH:mm").read("04.03.2026 09:30", habits);

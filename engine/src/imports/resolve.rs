@@ -111,7 +111,8 @@ pub(crate) fn by_key(cx: &Ctx, tx: &Tx, plan: &Plan, fields: &[KeyField], keys: 
                 chunk
                     .iter()
                     .map(|key| {
-                        let parts = fields.iter().zip(key).map(|(field, value)| leaf(plan.entity, field.field, field.slot, Test::Equal(value.clone())));
+                        let parts =
+                            fields.iter().zip(key).map(|(field, value)| leaf(plan.entity, field.field, field.slot, Test::Equal(value.clone())));
                         Predicate::all(parts.collect())
                     })
                     .collect(),

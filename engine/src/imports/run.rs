@@ -13,8 +13,8 @@ use model::doc::Import;
 use model::{Code, EntityId, Message, Value, Violation};
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
-use store::{Fault, Tx};
 use store::system::change::CHANGE_SET;
+use store::{Fault, Tx};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -202,7 +202,14 @@ pub(crate) fn options(cx: &Ctx, document: &Import) -> Result<Options, Error> {
     if header_row == 0 {
         return Err(refused("header_row", "0"));
     }
-    Ok(Options { encoding: document.encoding.clone(), delimiter, sheet: document.sheet.clone(), header_row, zone: cx.zone, locale: cx.locale.clone() })
+    Ok(Options {
+        encoding: document.encoding.clone(),
+        delimiter,
+        sheet: document.sheet.clone(),
+        header_row,
+        zone: cx.zone,
+        locale: cx.locale.clone(),
+    })
 }
 
 impl Run {

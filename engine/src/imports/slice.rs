@@ -172,9 +172,11 @@ impl Slice<'_> {
                     if let (Some(of), Made::Find(keys)) = (step.find, made)
                         && of == number
                     {
-                        sought.extend(keys.iter().filter(|key| {
-                            self.manner.known.get(number, &key.key).is_none() && !self.found.contains_key(&(number, key.key.clone()))
-                        }));
+                        sought.extend(
+                            keys.iter().filter(|key| {
+                                self.manner.known.get(number, &key.key).is_none() && !self.found.contains_key(&(number, key.key.clone()))
+                            }),
+                        );
                     }
                 }
             }
@@ -202,7 +204,8 @@ impl Slice<'_> {
             None => {}
         }
         let Some(find) = self.plan.finds.get(number) else { return Came::Missing };
-        let is_ghost = self.manner.ghosts.is_some_and(|ghosts| ghosts.contains(&ghost(self.cx.app.schema.entity(find.entity), find.value_name(), &sought.key)));
+        let is_ghost =
+            self.manner.ghosts.is_some_and(|ghosts| ghosts.contains(&ghost(self.cx.app.schema.entity(find.entity), find.value_name(), &sought.key)));
         if is_ghost {
             return Came::Ghost;
         }
@@ -234,7 +237,10 @@ impl Slice<'_> {
             if wanted.is_empty() {
                 continue;
             }
-            let create = |shown: &String| Submission::Create { id: None, values: [(find.value_name().to_owned(), Input::Text(shown.clone()))].into_iter().collect() };
+            let create = |shown: &String| Submission::Create {
+                id: None,
+                values: [(find.value_name().to_owned(), Input::Text(shown.clone()))].into_iter().collect(),
+            };
             let (results, notes) = write_in(self.cx, self.tx, find.entity, wanted.values().map(create).collect())?;
             self.out.notes.extend(notes);
             for (key, result) in wanted.into_keys().zip(results) {
@@ -358,7 +364,9 @@ impl Slice<'_> {
             Ok(Written { outcome: Outcome::Unchanged, .. }) => End::Skipped,
             Ok(_) => End::Updated,
             // What a dry run left out is there in the real one.
-            Err(Error::Invalid(faults)) if !row.ghosts.is_empty() && faults.iter().all(|fault| fault.field.as_ref().is_some_and(|field| row.ghosts.contains(field))) => {
+            Err(Error::Invalid(faults))
+                if !row.ghosts.is_empty() && faults.iter().all(|fault| fault.field.as_ref().is_some_and(|field| row.ghosts.contains(field))) =>
+            {
                 End::Created
             }
             Err(error) => End::Failed(reason(self.cx, self.def, &error)),

@@ -262,7 +262,10 @@ fn grouped(whole: &str, group: char) -> Option<String> {
 fn money(text: &str, sign: DecimalSign) -> Input {
     let text = text.trim();
     let is_code = |word: &str| word.len() == 3 && word.bytes().all(|byte| byte.is_ascii_uppercase());
-    let split = text.split_once(' ').filter(|(code, _)| is_code(code)).or_else(|| text.rsplit_once(' ').filter(|(_, code)| is_code(code)).map(|(amount, code)| (code, amount)));
+    let split = text
+        .split_once(' ')
+        .filter(|(code, _)| is_code(code))
+        .or_else(|| text.rsplit_once(' ').filter(|(_, code)| is_code(code)).map(|(amount, code)| (code, amount)));
     match split.and_then(|(code, amount)| Some((code, number(amount, sign)?))) {
         Some((code, amount)) => Input::Map(
             [("amount".to_owned(), Input::Number(amount.to_string())), ("currency".to_owned(), Input::Text(code.to_owned()))].into_iter().collect(),

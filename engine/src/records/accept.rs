@@ -44,14 +44,7 @@ pub(crate) enum Purpose {
 }
 
 /// Reads `values` over `base`.
-pub(crate) fn accept(
-    cx: &Ctx,
-    def: &EntityDef,
-    grant: &Grant,
-    purpose: Purpose,
-    base: Cells,
-    values: &IndexMap<String, Input>,
-) -> Accepted {
+pub(crate) fn accept(cx: &Ctx, def: &EntityDef, grant: &Grant, purpose: Purpose, base: Cells, values: &IndexMap<String, Input>) -> Accepted {
     let mut accepted = Accepted { cells: base, ..Accepted::default() };
     let base = accepted.cells.clone();
     for (key, input) in values {
@@ -121,15 +114,7 @@ fn accept_lines(field: &FieldDef, input: &Input, accepted: &mut Accepted) {
     accepted.lines.push(SentLines { field: field.id, rows });
 }
 
-fn accept_value(
-    cx: &Ctx,
-    def: &EntityDef,
-    field: &FieldDef,
-    input: &Input,
-    values: &IndexMap<String, Input>,
-    base: &Cells,
-    accepted: &mut Accepted,
-) {
+fn accept_value(cx: &Ctx, def: &EntityDef, field: &FieldDef, input: &Input, values: &IndexMap<String, Input>, base: &Cells, accepted: &mut Accepted) {
     let Some(typed) = &field.typed else { return };
     let read = if *input == Input::Null {
         Ok(Vec::new())
@@ -215,6 +200,7 @@ fn derive_keys(def: &EntityDef, field: &FieldDef, cells: &mut Cells) {
 /// Whether a field's value differs between two states of a record.
 pub(crate) fn differs(def: &EntityDef, field: &FieldDef, before: &Cells, after: &Cells) -> bool {
     field.slots.clone().any(|slot| {
-        def.columns.get(slot).is_some_and(|column| matches!(column.purpose, ColumnUse::Value | ColumnUse::Part)) && before.get(slot) != after.get(slot)
+        def.columns.get(slot).is_some_and(|column| matches!(column.purpose, ColumnUse::Value | ColumnUse::Part))
+            && before.get(slot) != after.get(slot)
     })
 }

@@ -82,7 +82,8 @@ fn conditions(w: &Writer<'_>, slice: &Slice<'_>, row: &mut Row) {
         {
             row.faults.push(Violation::of_field(field.name.as_str(), Code::ReadOnlyField, Message::new("read_only_field")));
         }
-        let required = is_required(slice, field, row) || plan.required_if.as_ref().is_some_and(|condition| holds(w, app, def, condition, before.as_deref(), &row.after));
+        let required = is_required(slice, field, row)
+            || plan.required_if.as_ref().is_some_and(|condition| holds(w, app, def, condition, before.as_deref(), &row.after));
         if required && is_empty && !matches!(field.role, Role::Lines { .. } | Role::Autonumber { .. }) {
             push_once(row, field, Violation::of_field(field.name.as_str(), Code::Required, Message::new("required")));
         }
@@ -102,7 +103,14 @@ fn push_once(row: &mut Row, field: &FieldDef, fault: Violation) {
 }
 
 /// The rules that a record breaks; `of_rollups` looks only at those that a child's change may break.
-pub(crate) fn rules_broken(w: &Writer<'_>, def: &EntityDef, rules: &[RulePlan], before: Option<&Cells>, cells: &Cells, of_rollups: bool) -> Vec<Violation> {
+pub(crate) fn rules_broken(
+    w: &Writer<'_>,
+    def: &EntityDef,
+    rules: &[RulePlan],
+    before: Option<&Cells>,
+    cells: &Cells,
+    of_rollups: bool,
+) -> Vec<Violation> {
     let mut faults = Vec::new();
     for rule in rules.iter().filter(|rule| !of_rollups || rule.reads_rollup) {
         let app = def.name.app();

@@ -138,7 +138,11 @@ fn far_fields(w: &Writer<'_>, queue: &[Touched], work: &mut Work) -> Result<(), 
         for far in w.app.graph.read_from_afar(entity) {
             let changed: Vec<Uuid> = rows
                 .iter()
-                .filter(|row| row.before.as_ref().is_some_and(|before| is_live(def, before) != is_live(def, &row.after) || differs(def, def.field(far.field), before, &row.after)))
+                .filter(|row| {
+                    row.before.as_ref().is_some_and(|before| {
+                        is_live(def, before) != is_live(def, &row.after) || differs(def, def.field(far.field), before, &row.after)
+                    })
+                })
                 .map(|row| row.id)
                 .collect();
             if changed.is_empty() {

@@ -192,7 +192,8 @@ fn source_value(w: &Writer<'_>, slice: &Slice<'_>, plan: &FillPlan, record: &mod
             }
             let far = w.def(*entity);
             let sort = match sort {
-                Some(text) => rules::query::parse_sort(&w.app.schema, *entity, text, &rules::query::SystemView, w.cx.moment(), "/sort").map_err(Error::Invalid)?,
+                Some(text) => rules::query::parse_sort(&w.app.schema, *entity, text, &rules::query::SystemView, w.cx.moment(), "/sort")
+                    .map_err(Error::Invalid)?,
                 None => Vec::new(),
             };
             let take = far.field(*take);

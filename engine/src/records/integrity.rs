@@ -59,7 +59,8 @@ fn references(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error> {
     for row in rows.iter_mut().filter(|row| row.goes_on()) {
         for field in &fields {
             let changed = row.changed(def, field.id);
-            let filter_moved = slice.plan.field(field.id).choices.as_ref().is_some_and(|plan| plan.record_fields.iter().any(|field| row.changed(def, *field)));
+            let filter_moved =
+                slice.plan.field(field.id).choices.as_ref().is_some_and(|plan| plan.record_fields.iter().any(|field| row.changed(def, *field)));
             if changed || (filter_moved && !field.cells(&row.after).iter().all(Value::is_null)) {
                 reference(w, slice, row, field, changed)?;
             }

@@ -100,10 +100,13 @@ pub(crate) fn write(w: &Writer<'_>, slice: &mut Slice<'_>, touched: Vec<Touched>
     }
     slice.rows = rows;
     if let Some(line) = slice.def.line_of.filter(|_| !w.within_parent.get()) {
-        let mut parents: Vec<Uuid> = touched.iter().flat_map(|row| {
-            let before = row.before.as_ref().and_then(|cells| parent_of(slice.def, line, cells));
-            before.into_iter().chain(parent_of(slice.def, line, &row.after))
-        }).collect();
+        let mut parents: Vec<Uuid> = touched
+            .iter()
+            .flat_map(|row| {
+                let before = row.before.as_ref().and_then(|cells| parent_of(slice.def, line, cells));
+                before.into_iter().chain(parent_of(slice.def, line, &row.after))
+            })
+            .collect();
         parents.sort_unstable();
         parents.dedup();
         let raised = raise(w, line, &parents)?;

@@ -75,7 +75,14 @@ fn currency_along(w: &Writer<'_>, def: &EntityDef, row: &Row, path: &str) -> Res
     Ok(code.and_then(Value::as_text).map(|code| Value::text(&code.to_uppercase())).unwrap_or_default())
 }
 
-fn base_amount(w: &Writer<'_>, def: &EntityDef, field: &FieldDef, amount: Decimal, code: &str, day: Option<chrono::NaiveDate>) -> Result<Value, Error> {
+fn base_amount(
+    w: &Writer<'_>,
+    def: &EntityDef,
+    field: &FieldDef,
+    amount: Decimal,
+    code: &str,
+    day: Option<chrono::NaiveDate>,
+) -> Result<Value, Error> {
     let app = w.app.app(field.app.as_str());
     let base = app.and_then(|app| app.app.currency.as_deref()).unwrap_or("USD");
     let scale = match def.columns.get(field.slots.start).map(|column| column.storage) {

@@ -141,9 +141,8 @@ fn checklist(w: &Writer<'_>, slice: &Slice<'_>, row: &mut Row, pipeline: &Pipeli
 fn entered(w: &Writer<'_>, slice: &Slice<'_>, row: &mut Row, pipeline: &PipelinePlan, stage: &str) {
     let Some((key, doc)) = pipeline.doc.stages.get_key_value(stage) else { return };
     for (field, condition) in pipeline.requires.get(key).into_iter().flatten() {
-        let applies = condition
-            .as_ref()
-            .is_none_or(|condition| holds(w, slice.def.name.app(), slice.def, condition, row.before.as_deref(), &row.after));
+        let applies =
+            condition.as_ref().is_none_or(|condition| holds(w, slice.def.name.app(), slice.def, condition, row.before.as_deref(), &row.after));
         if applies {
             missing(w, slice, row, Some(*field), doc.message.as_ref());
         }
@@ -152,7 +151,9 @@ fn entered(w: &Writer<'_>, slice: &Slice<'_>, row: &mut Row, pipeline: &Pipeline
 
 fn missing(w: &Writer<'_>, slice: &Slice<'_>, row: &mut Row, field: Option<model::FieldId>, message: Option<&model::Label>) {
     let Some(field) = field.map(|field| slice.def.field(field)) else { return };
-    if field.cells(&row.after).iter().any(|cell| !cell.is_null()) || row.faults.iter().any(|fault| fault.field.as_deref() == Some(field.name.as_str())) {
+    if field.cells(&row.after).iter().any(|cell| !cell.is_null())
+        || row.faults.iter().any(|fault| fault.field.as_deref() == Some(field.name.as_str()))
+    {
         return;
     }
     let wording = message.cloned().map_or_else(|| Wording::Message(Message::new("stage_requires")), Wording::Label);

@@ -50,7 +50,8 @@ pub(crate) fn after(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error> 
         if rules::eval::matches(&grant.read, &w.app.schema, def.id, &row.after, &w.reader)? {
             continue;
         }
-        let reassigned = row.doing == Doing::Update && ["owner", "department"].iter().filter_map(|name| def.find(name)).any(|field| row.changed(def, field.id));
+        let reassigned =
+            row.doing == Doing::Update && ["owner", "department"].iter().filter_map(|name| def.find(name)).any(|field| row.changed(def, field.id));
         if reassigned {
             row.left_sight = true;
         } else {

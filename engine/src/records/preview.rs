@@ -82,7 +82,14 @@ impl Engine {
     ///
     /// # Errors
     /// `NotFound` where the record is not there or out of sight.
-    pub async fn form_state(&self, cx: &Ctx, entity: EntityId, id: Option<Uuid>, values: IndexMap<String, Input>, conditions: Vec<Condition>) -> Result<FormState, Error> {
+    pub async fn form_state(
+        &self,
+        cx: &Ctx,
+        entity: EntityId,
+        id: Option<Uuid>,
+        values: IndexMap<String, Input>,
+        conditions: Vec<Condition>,
+    ) -> Result<FormState, Error> {
         let cx = cx.clone();
         self.store().read(move |tx| form_state(&cx, tx, entity, id, &values, &conditions)).await
     }
@@ -104,7 +111,14 @@ fn seen(w: &Writer<'_>, def: &EntityDef, id: Uuid) -> Result<std::sync::Arc<Cell
     if rules::eval::matches(&w.cx.grants.entity(def.id).read, &w.app.schema, def.id, &cells, &w.reader)? { Ok(cells) } else { Err(Error::NotFound) }
 }
 
-fn form_state(cx: &Ctx, tx: &Tx, entity: EntityId, id: Option<Uuid>, values: &IndexMap<String, Input>, conditions: &[Condition]) -> Result<FormState, Error> {
+fn form_state(
+    cx: &Ctx,
+    tx: &Tx,
+    entity: EntityId,
+    id: Option<Uuid>,
+    values: &IndexMap<String, Input>,
+    conditions: &[Condition],
+) -> Result<FormState, Error> {
     let w = Writer::preview(cx, tx);
     let def = w.def(entity);
     let grant = cx.grants.entity(entity);
@@ -168,7 +182,9 @@ fn allowed(cx: &Ctx, tx: &Tx, entity: EntityId, id: Uuid) -> Result<Allowed, Err
         return Ok(found);
     };
     let field = def.field(stages.field);
-    let (Some(current), Some((_, pipeline))) = (field.cells(&cells).first().and_then(Value::as_text), stages.pipeline(def, &cells)) else { return Ok(found) };
+    let (Some(current), Some((_, pipeline))) = (field.cells(&cells).first().and_then(Value::as_text), stages.pipeline(def, &cells)) else {
+        return Ok(found);
+    };
     found.stage = Some((field.name.to_string(), current.to_owned()));
     for name in pipeline.doc.stage_names() {
         let Some(stage) = pipeline.doc.stages.get(name).filter(|stage| !stage.retired && name.as_str() != current) else { continue };

@@ -174,7 +174,10 @@ pub(crate) fn one(cx: &Ctx, tx: &Tx, entity: EntityId, id: Uuid, shape: &Shape) 
     let def = cx.app.schema.entity(entity);
     let plan = Plan::new(cx, def, shape)?;
     let grant = cx.grants.entity(entity);
-    let in_bin = Predicate::any(vec![Predicate::all(vec![live(def), Predicate::clone(&grant.read)]), Predicate::all(vec![Predicate::clone(&grant.read), Predicate::clone(&grant.delete)])]);
+    let in_bin = Predicate::any(vec![
+        Predicate::all(vec![live(def), Predicate::clone(&grant.read)]),
+        Predicate::all(vec![Predicate::clone(&grant.read), Predicate::clone(&grant.delete)]),
+    ]);
     let (filter, binned) = if *grant.delete == Predicate::False { (Predicate::clone(&grant.read), Binned::Live) } else { (in_bin, Binned::Any) };
     let query = Select {
         limit: 1,
@@ -347,7 +350,12 @@ fn expand(cx: &Ctx, tx: &Tx, def: &EntityDef, rows: &[Row], shape: &Shape) -> Re
     for name in &shape.expand {
         let parts = if let Some(relation) = def.inverses.get(name.as_str()).filter(|relation| cx.grants.sees(relation.entity)) {
             expand_many(cx, tx, def, rows, relation)?
-        } else if let Some((field, target)) = cx.grants.field(def, name).and_then(|field| Some((field, *field.targets.first()?))).filter(|(field, _)| matches!(field.role, model::field::Role::Reference(_))) {
+        } else if let Some((field, target)) = cx
+            .grants
+            .field(def, name)
+            .and_then(|field| Some((field, *field.targets.first()?)))
+            .filter(|(field, _)| matches!(field.role, model::field::Role::Reference(_)))
+        {
             expand_one(cx, tx, rows, def, field, target)?
         } else {
             faults.push(crate::records::accept::unknown_field(cx, def, name));
@@ -379,7 +387,8 @@ fn expand_one(cx: &Ctx, tx: &Tx, rows: &[Row], def: &EntityDef, field: &model::F
     // The reference itself may not be among what is shown: it is read with the rows' own ids.
     let ids: Vec<Uuid> = rows.iter().map(|row| own_id(def, row)).collect();
     let loaded = tx.load(def, &ids, store::Lock::None)?;
-    let wanted: Vec<Option<Uuid>> = loaded.iter().map(|cells| cells.as_ref().and_then(|cells| field.cells(cells).first().and_then(Value::as_uuid))).collect();
+    let wanted: Vec<Option<Uuid>> =
+        loaded.iter().map(|cells| cells.as_ref().and_then(|cells| field.cells(cells).first().and_then(Value::as_uuid))).collect();
     let mut distinct: Vec<Value> = wanted.iter().flatten().copied().map(Value::Uuid).collect();
     distinct.sort_unstable_by_key(|value| value.as_uuid());
     distinct.dedup();
@@ -443,4 +452,3 @@ fn expand_many(cx: &Ctx, tx: &Tx, def: &EntityDef, rows: &[Row], relation: &mode
     }
     Ok(out)
 }
-

@@ -164,7 +164,9 @@ fn clear(w: &Writer<'_>, from: &EntityDef, field: FieldId, referring: &[Uuid], g
         let Some(before) = w.reader.read(from.id, *id)? else { continue };
         let mut after = Vec::clone(&before);
         let left = match field.cells(&before).first() {
-            Some(Value::List(items)) => Value::list(items.iter().filter(|item| item.as_uuid().is_none_or(|id| !gone.contains(&id))).cloned().collect()),
+            Some(Value::List(items)) => {
+                Value::list(items.iter().filter(|item| item.as_uuid().is_none_or(|id| !gone.contains(&id))).cloned().collect())
+            }
             _ => Value::Null,
         };
         set_cells(from, field, if left.is_null() { Vec::new() } else { vec![left] }, &mut after);
@@ -196,7 +198,10 @@ pub(crate) fn restore(w: &Writer<'_>, entity: EntityId, id: Uuid) -> Result<Writ
             "deleted" => {
                 let back = unbin(w, other, row.record)?;
                 if row.record == id {
-                    version = back.as_ref().and_then(|row| other.slot("version").and_then(|slot| row.after.get(slot)).and_then(Value::as_int)).unwrap_or_default();
+                    version = back
+                        .as_ref()
+                        .and_then(|row| other.slot("version").and_then(|slot| row.after.get(slot)).and_then(Value::as_int))
+                        .unwrap_or_default();
                 }
                 touched.extend(back);
             }
@@ -252,7 +257,10 @@ fn give_back(w: &Writer<'_>, def: &EntityDef, row: &change::ChangeRow) -> Result
     let mut after = Vec::clone(&before);
     let accept = model::field::AcceptContext { now: w.cx.now, sibling: &|_| None };
     for (name, change) in row.patch.as_object().into_iter().flatten() {
-        let Some(field) = def.find(name).filter(|field| matches!(field.role, Role::Reference(_) | Role::References(_) | Role::AnyReference { .. })) else { continue };
+        let Some(field) = def.find(name).filter(|field| matches!(field.role, Role::Reference(_) | Role::References(_) | Role::AnyReference { .. }))
+        else {
+            continue;
+        };
         let was = change.get(0).cloned().unwrap_or_default();
         let left = change.get(1).cloned().unwrap_or_default();
         if crate::records::history::json_of(field, &before) != left || was.is_null() {

@@ -114,7 +114,10 @@ fn put(def: &EntityDef, field: &FieldDef, value: Value, cells: &mut Cells) {
 pub(crate) fn recount(w: &Writer<'_>, rollup: &Rollup, parent: Uuid, cells: &mut Cells) -> Result<(), Error> {
     let (def, source) = (w.def(rollup.parent), w.def(rollup.source));
     let field = def.field(rollup.field);
-    let filter = Predicate::all(vec![of_parent(w, rollup, source, parent, cells), rollup.filter.as_ref().map_or(Predicate::True, |filter| bound(w, rollup, filter))]);
+    let filter = Predicate::all(vec![
+        of_parent(w, rollup, source, parent, cells),
+        rollup.filter.as_ref().map_or(Predicate::True, |filter| bound(w, rollup, filter)),
+    ]);
     let value = match rollup.function {
         RollupFn::First | RollupFn::Last => end(w, rollup, source, filter)?,
         RollupFn::Count => aggregate(w, source, filter, Function::Count, None)?,
@@ -157,7 +160,11 @@ fn of_parent(w: &Writer<'_>, rollup: &Rollup, source: &EntityDef, parent: Uuid, 
 }
 
 fn aggregate(w: &Writer<'_>, source: &EntityDef, filter: Predicate, function: Function, value: Option<FieldId>) -> Result<Value, Error> {
-    let measure = Measure { function, path: value.map(|field| Path::own(source.id, field)), column: value.and_then(|field| source.field(field).slot()).map(Column::Slot) };
+    let measure = Measure {
+        function,
+        path: value.map(|field| Path::own(source.id, field)),
+        column: value.and_then(|field| source.field(field).slot()).map(Column::Slot),
+    };
     let query = Aggregate { measures: vec![measure], ..Aggregate::of(source.id, filter) };
     let rows = w.tx.aggregate(&w.app.schema, &query)?;
     Ok(rows.into_iter().next().and_then(|row| row.into_iter().next()).unwrap_or_default())
@@ -217,7 +224,8 @@ fn recompute(w: &Writer<'_>, def: &EntityDef) -> Result<bool, Error> {
     const PAGE: u32 = 500;
     let (mut changed, mut after) = (false, None);
     loop {
-        let query = Select { after: after.take(), limit: PAGE, slots: (0..def.columns.len()).collect(), ..Select::of(def.id, Predicate::True, Binned::Live) };
+        let query =
+            Select { after: after.take(), limit: PAGE, slots: (0..def.columns.len()).collect(), ..Select::of(def.id, Predicate::True, Binned::Live) };
         let rows = w.tx.select(&w.app.schema, &query)?;
         let mut changes = Vec::new();
         for row in &rows {

@@ -158,7 +158,9 @@ impl<'a> Plan<'a> {
                 What::Computed(compiled)
             }
             Role::Reference(_) => match field.targets.first() {
-                Some(target) if !matches!(*self.cx.grants.entity(*target).read, rules::query::Predicate::True) => What::InSight(self.sight(field, *target)),
+                Some(target) if !matches!(*self.cx.grants.entity(*target).read, rules::query::Predicate::True) => {
+                    What::InSight(self.sight(field, *target))
+                }
                 _ => What::Own(field.id),
             },
             Role::References(_) => field.targets.first().map_or(What::Own(field.id), |target| What::ManyInSight(field.id, *target)),
@@ -344,7 +346,9 @@ impl<'a> Plan<'a> {
             What::Computed(expression) => {
                 let value = reader.evaluate(self.cx, self.def.id, &row.cells, expression).unwrap_or_default();
                 match value {
-                    Value::Decimal(number) if rust_decimal::Decimal::fract(&number).is_zero() => model::json::write_value(&Value::Decimal(number.normalize()), out),
+                    Value::Decimal(number) if rust_decimal::Decimal::fract(&number).is_zero() => {
+                        model::json::write_value(&Value::Decimal(number.normalize()), out)
+                    }
                     value => model::json::write_value(&value, out),
                 }
             }
@@ -367,7 +371,8 @@ impl<'a> Plan<'a> {
     }
 
     fn many(&self, field: FieldId, target: EntityId, cells: &Cells, reader: &Reader<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
-        let ids: Vec<uuid::Uuid> = self.def.field(field).cells(cells).first().map_or(&[][..], Value::items).iter().filter_map(Value::as_uuid).collect();
+        let ids: Vec<uuid::Uuid> =
+            self.def.field(field).cells(cells).first().map_or(&[][..], Value::items).iter().filter_map(Value::as_uuid).collect();
         let mut seen = Vec::new();
         for id in ids {
             if reader.in_sight(self.cx, target, id)? {

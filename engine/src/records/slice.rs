@@ -36,7 +36,15 @@ pub(crate) struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     pub(crate) fn new(cx: &'a Ctx, tx: &'a Tx) -> Self {
-        Self { cx, tx, app: &cx.app, reader: Reader::new(tx, &cx.app.schema), log: std::cell::RefCell::default(), within_parent: std::cell::Cell::new(false), is_preview: false }
+        Self {
+            cx,
+            tx,
+            app: &cx.app,
+            reader: Reader::new(tx, &cx.app.schema),
+            log: std::cell::RefCell::default(),
+            within_parent: std::cell::Cell::new(false),
+            is_preview: false,
+        }
     }
 
     /// One that writes nothing.
@@ -59,16 +67,7 @@ impl<'a> Writer<'a> {
     /// Evaluates something on a record's scope.
     pub(crate) fn on_scope<T>(&self, app: &str, entity: EntityId, record: &Cells, old: Option<&Cells>, f: impl FnOnce(&Scope<'_>) -> T) -> T {
         let params = self.params(app, entity, record);
-        f(&Scope {
-            schema: &self.app.schema,
-            entity,
-            record,
-            old,
-            params: &params,
-            locale: &self.cx.locale,
-            lookup: &self.reader,
-            extra: &[],
-        })
+        f(&Scope { schema: &self.app.schema, entity, record, old, params: &params, locale: &self.cx.locale, lookup: &self.reader, extra: &[] })
     }
 }
 

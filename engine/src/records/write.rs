@@ -112,7 +112,9 @@ fn load(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error> {
             Doing::Create => row.after = def.empty(),
             Doing::Update => match w.reader.read(def.id, row.id)? {
                 Some(cells) => {
-                    let version = parents.version_of(def, &cells).or_else(|| def.slot("version").and_then(|slot| cells.get(slot)).and_then(model::Value::as_int));
+                    let version = parents
+                        .version_of(def, &cells)
+                        .or_else(|| def.slot("version").and_then(|slot| cells.get(slot)).and_then(model::Value::as_int));
                     row.after = Vec::clone(&cells);
                     row.before = Some(cells);
                     if let (Some(yours), Some(current)) = (row.version, version)
@@ -144,7 +146,8 @@ fn accept_all(w: &Writer<'_>, slice: &mut Slice<'_>) {
         row.lines = accepted.lines;
         row.faults.extend(accepted.faults);
         if let Some((field, to)) = accepted.stage {
-            let same = row.before.as_ref().is_some_and(|before| def.field(field).cells(before).first().and_then(model::Value::as_text) == Some(to.as_str()));
+            let same =
+                row.before.as_ref().is_some_and(|before| def.field(field).cells(before).first().and_then(model::Value::as_text) == Some(to.as_str()));
             if !same {
                 row.moving = Some(Moving { field, from: None, to, skip: IndexMap::new() });
             }
@@ -159,6 +162,11 @@ fn result_of(row: Row) -> Result<Written, Error> {
     if !row.faults.is_empty() {
         return Err(Error::Invalid(row.faults));
     }
-    Ok(Written { id: row.id, version: row.version.unwrap_or_default(), outcome: row.outcome.unwrap_or(Outcome::Unchanged), json: None, left_sight: row.left_sight })
+    Ok(Written {
+        id: row.id,
+        version: row.version.unwrap_or_default(),
+        outcome: row.outcome.unwrap_or(Outcome::Unchanged),
+        json: None,
+        left_sight: row.left_sight,
+    })
 }
-

@@ -88,7 +88,9 @@ async fn play(stage: &mut Stage, scenario: &Scenario) -> Result<(), (usize, Stri
 /// An error in one line.
 pub(crate) fn told(error: &Error) -> String {
     match error {
-        Error::Invalid(faults) => faults.iter().map(|fault| format!("{} {}: {}", fault.code, fault.pointer, fault.wording.text("en"))).collect::<Vec<_>>().join("; "),
+        Error::Invalid(faults) => {
+            faults.iter().map(|fault| format!("{} {}: {}", fault.code, fault.pointer, fault.wording.text("en"))).collect::<Vec<_>>().join("; ")
+        }
         Error::Documents(faults) => faults.iter().map(|fault| format!("{}: {}", fault.pointer, fault.message)).collect::<Vec<_>>().join("; "),
         other => other.to_string(),
     }

@@ -134,8 +134,13 @@ async fn move_to(stage: &mut Stage, step: &Step) -> Result<(), Failure> {
     let cx = stage.context(step).await?;
     let (entity, id) = subject(stage, step, "move")?;
     let values = stage.values(&cx, stage.find(&cx, &entity)?, step.get("values"));
-    let skip: IndexMap<String, String> =
-        step.get("skip").and_then(Json::as_object).into_iter().flatten().filter_map(|(name, reason)| Some((name.clone(), reason.as_str()?.to_owned()))).collect();
+    let skip: IndexMap<String, String> = step
+        .get("skip")
+        .and_then(Json::as_object)
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, reason)| Some((name.clone(), reason.as_str()?.to_owned())))
+        .collect();
     let to = word(step, "to")?.to_owned();
     stage.write(&cx, &entity, Submission::Move { id, version: version(step), field: None, to, values, skip }).await?;
     Ok(())
@@ -203,7 +208,11 @@ async fn list(stage: &mut Stage, step: &Step) -> Result<(), Failure> {
     };
     let found = stage.engine.list(&cx, request).await?;
     if let Some(expected) = step.get("expect_list").and_then(Json::as_array) {
-        let mut wanted: Vec<String> = expected.iter().filter_map(Json::as_str).map(|name| stage.record(name).map_or_else(|| name.to_owned(), |(_, id)| id.to_string())).collect();
+        let mut wanted: Vec<String> = expected
+            .iter()
+            .filter_map(Json::as_str)
+            .map(|name| stage.record(name).map_or_else(|| name.to_owned(), |(_, id)| id.to_string()))
+            .collect();
         let mut ids: Vec<String> = found.titles.iter().map(|(id, _)| id.to_string()).collect();
         if sort.is_none() {
             wanted.sort();

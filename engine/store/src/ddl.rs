@@ -127,7 +127,8 @@ fn indexes_of(schema: &Schema, def: &EntityDef) -> Vec<Step> {
         }
     };
     for field in &def.fields {
-        let is_reference = matches!(field.role, Role::Reference(_) | Role::AnyReference { .. }) && !matches!(field.name.as_str(), "created_by" | "updated_by");
+        let is_reference =
+            matches!(field.role, Role::Reference(_) | Role::AnyReference { .. }) && !matches!(field.name.as_str(), "created_by" | "updated_by");
         if is_reference && let Some(column) = key_column(def, field, ColumnUse::Value) {
             want(vec![(column, false)], false);
         }
@@ -137,8 +138,14 @@ fn indexes_of(schema: &Schema, def: &EntityDef) -> Vec<Step> {
         }
     }
     for key in &def.doc.unique {
-        let columns: Vec<(String, bool)> =
-            key.1.fields.iter().filter_map(|name| def.find(name.as_str())).filter_map(|field| key_column(def, field, ColumnUse::Fold)).map(|column| (column, false)).collect();
+        let columns: Vec<(String, bool)> = key
+            .1
+            .fields
+            .iter()
+            .filter_map(|name| def.find(name.as_str()))
+            .filter_map(|field| key_column(def, field, ColumnUse::Fold))
+            .map(|column| (column, false))
+            .collect();
         want(columns, false);
     }
     let ordered = |names: &[String]| -> Vec<(String, bool)> {
@@ -207,7 +214,12 @@ impl Tx {
                 sql.push(" NOT NULL, PRIMARY KEY (\"owner\", \"value\"))").push(dialect.table_options());
                 self.script(&sql.text)?;
                 let mut index = self.sql();
-                index.push("CREATE INDEX IF NOT EXISTS ").name(&model::schema::physical(&format!("i_{table}_value"))).push(" ON ").name(table).push(" (\"value\")");
+                index
+                    .push("CREATE INDEX IF NOT EXISTS ")
+                    .name(&model::schema::physical(&format!("i_{table}_value")))
+                    .push(" ON ")
+                    .name(table)
+                    .push(" (\"value\")");
                 return self.script(&index.text);
             }
             Step::DropIndex { name } => {

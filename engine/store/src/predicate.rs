@@ -161,7 +161,8 @@ impl<'a> Writer<'a> {
             ClockTerm::Slot(slot) => self.own(sql, entity, &Column::Slot(*slot), alias),
             ClockTerm::Present => {
                 let mut text = String::new();
-                let (storage, value) = if moments { (Storage::Timestamp, Value::Timestamp(moment.now)) } else { (Storage::Date, Value::Date(moment.today)) };
+                let (storage, value) =
+                    if moments { (Storage::Timestamp, Value::Timestamp(moment.now)) } else { (Storage::Date, Value::Date(moment.today)) };
                 sql.binds.push((storage, value));
                 sql.dialect.parameter(sql.binds.len(), &mut text);
                 text

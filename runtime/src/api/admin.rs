@@ -85,7 +85,13 @@ async fn user(State(state): State<RuntimeState>, caller: Caller, At(user): At<St
     one(&state, &caller, id(&user)?, StatusCode::OK).await
 }
 
-async fn change_user(State(state): State<RuntimeState>, caller: Caller, At(user): At<String>, headers: HeaderMap, body: JsonBody) -> Result<Response, Problem> {
+async fn change_user(
+    State(state): State<RuntimeState>,
+    caller: Caller,
+    At(user): At<String>,
+    headers: HeaderMap,
+    body: JsonBody,
+) -> Result<Response, Problem> {
     administrator(&caller.cx)?;
     let user = id(&user)?;
     let mut values = body.into_map()?;

@@ -70,7 +70,8 @@ fn without_folder(files: BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Vec<u8>>
     if files.contains_key("app.json") {
         return files;
     }
-    let folder = files.keys().find_map(|name| name.strip_suffix("/app.json").filter(|folder| !folder.contains('/')).map(|folder| format!("{folder}/")));
+    let folder =
+        files.keys().find_map(|name| name.strip_suffix("/app.json").filter(|folder| !folder.contains('/')).map(|folder| format!("{folder}/")));
     match folder {
         Some(folder) if files.keys().all(|name| name.starts_with(&folder)) => {
             files.into_iter().map(|(name, content)| (name.get(folder.len()..).unwrap_or_default().to_owned(), content)).collect()

@@ -37,7 +37,12 @@ pub(super) fn router() -> Router<RuntimeState> {
         .route("/records/{entity}/{id}/activities", get(activities).post(add_activity))
 }
 
-async fn history(State(state): State<RuntimeState>, caller: Caller, At((entity, record)): At<(String, String)>, query: Query) -> Result<Response, Problem> {
+async fn history(
+    State(state): State<RuntimeState>,
+    caller: Caller,
+    At((entity, record)): At<(String, String)>,
+    query: Query,
+) -> Result<Response, Problem> {
     let entity = state.engine().entity(&caller.cx, &entity)?.id;
     query.only(&["after", "limit"])?;
     let limit = query.limit()?.unwrap_or(LINES);
@@ -46,7 +51,12 @@ async fn history(State(state): State<RuntimeState>, caller: Caller, At((entity, 
 }
 
 /// Everything that happened, newest first: the record's own history, and what was added about it.
-async fn timeline(State(state): State<RuntimeState>, caller: Caller, At((entity, record)): At<(String, String)>, query: Query) -> Result<Response, Problem> {
+async fn timeline(
+    State(state): State<RuntimeState>,
+    caller: Caller,
+    At((entity, record)): At<(String, String)>,
+    query: Query,
+) -> Result<Response, Problem> {
     let def = state.engine().entity(&caller.cx, &entity)?;
     let (entity, record) = (def.id, id(&record)?);
     query.only(&["limit"])?;
@@ -75,7 +85,13 @@ async fn notes(state: State<RuntimeState>, caller: Caller, at: At<(String, Strin
     related(state, caller, at, query, headers, "notes").await
 }
 
-async fn activities(state: State<RuntimeState>, caller: Caller, at: At<(String, String)>, query: Query, headers: HeaderMap) -> Result<Response, Problem> {
+async fn activities(
+    state: State<RuntimeState>,
+    caller: Caller,
+    at: At<(String, String)>,
+    query: Query,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     related(state, caller, at, query, headers, "activities").await
 }
 
@@ -94,11 +110,23 @@ async fn related(
     Ok(answer::bytes(StatusCode::OK, answer.to_json()))
 }
 
-async fn add_note(state: State<RuntimeState>, caller: Caller, at: At<(String, String)>, headers: HeaderMap, body: JsonBody) -> Result<Response, Problem> {
+async fn add_note(
+    state: State<RuntimeState>,
+    caller: Caller,
+    at: At<(String, String)>,
+    headers: HeaderMap,
+    body: JsonBody,
+) -> Result<Response, Problem> {
     add(state, caller, at, headers, body, "core.note").await
 }
 
-async fn add_activity(state: State<RuntimeState>, caller: Caller, at: At<(String, String)>, headers: HeaderMap, body: JsonBody) -> Result<Response, Problem> {
+async fn add_activity(
+    state: State<RuntimeState>,
+    caller: Caller,
+    at: At<(String, String)>,
+    headers: HeaderMap,
+    body: JsonBody,
+) -> Result<Response, Problem> {
     add(state, caller, at, headers, body, "core.activity").await
 }
 

@@ -28,7 +28,13 @@ pub(super) fn router() -> Router<RuntimeState> {
     Router::new().route("/records/{entity}/batch", post(batch))
 }
 
-async fn batch(State(state): State<RuntimeState>, caller: Caller, At(entity): At<String>, headers: HeaderMap, body: JsonBody) -> Result<Response, Problem> {
+async fn batch(
+    State(state): State<RuntimeState>,
+    caller: Caller,
+    At(entity): At<String>,
+    headers: HeaderMap,
+    body: JsonBody,
+) -> Result<Response, Problem> {
     let def = state.engine().entity(&caller.cx, &entity)?;
     let (entity, name) = (def.id, def.name.to_string());
     let idempotency = idempotency(&headers, &format!("POST /records/{name}/batch"), &body.bytes)?;
@@ -92,7 +98,9 @@ fn wrong(key: &str, expected: &str) -> Violation {
 }
 
 fn operation(item: Input) -> Result<Submission, Vec<Violation>> {
-    let Input::Map(mut map) = item else { return Err(vec![Violation::at("", Code::Malformed, Message::new("wrong_type").with("expected", "{…}"))]) };
+    let Input::Map(mut map) = item else {
+        return Err(vec![Violation::at("", Code::Malformed, Message::new("wrong_type").with("expected", "{…}"))]);
+    };
     let mut faults = Vec::new();
     let op = map.shift_remove("op");
     let id = match map.shift_remove("id") {

@@ -81,7 +81,8 @@ fn package(bytes: &[u8]) -> Result<Package, Error> {
     if bytes.starts_with(b"PK") {
         return Package::from_files(None, archive::read(bytes)?).map_err(Error::Documents);
     }
-    let document = serde_json::from_slice(bytes).map_err(|error| Error::Documents(vec![Diagnostic::error("", format!("neither a ZIP file nor JSON: {error}"))]))?;
+    let document = serde_json::from_slice(bytes)
+        .map_err(|error| Error::Documents(vec![Diagnostic::error("", format!("neither a ZIP file nor JSON: {error}"))]))?;
     let app = model::package::app_from_json(&document).map_err(Error::Documents)?;
     Ok(Package { app, files: BTreeMap::new() })
 }

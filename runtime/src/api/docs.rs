@@ -26,12 +26,17 @@ async fn docs(State(state): State<RuntimeState>, caller: Caller) -> Html<String>
 }
 
 fn page(description: &Json) -> String {
-    let mut out = String::from("<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n<title>API</title>\n<h1>API</h1>\n");
+    let mut out = String::from(
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n<title>API</title>\n<h1>API</h1>\n",
+    );
     let mut put = |text: std::fmt::Arguments<'_>| {
         // Writing to a String cannot fail.
         let _infallible = out.write_fmt(text);
     };
-    put(format_args!("<p>{}</p>\n<p><a href=\"openapi.json\">openapi.json</a></p>\n", escape(description["info"]["description"].as_str().unwrap_or_default())));
+    put(format_args!(
+        "<p>{}</p>\n<p><a href=\"openapi.json\">openapi.json</a></p>\n",
+        escape(description["info"]["description"].as_str().unwrap_or_default())
+    ));
     put(format_args!("<h2>Calls</h2>\n<table>\n"));
     for (path, operations) in description["paths"].as_object().into_iter().flatten() {
         for (method, operation) in operations.as_object().into_iter().flatten() {

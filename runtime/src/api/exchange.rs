@@ -109,7 +109,13 @@ async fn steer(State(state): State<RuntimeState>, caller: Caller, At((job, verb)
 }
 
 /// The rows that failed, as they were, with their reasons.
-async fn errors(State(state): State<RuntimeState>, caller: Caller, At(job): At<String>, query: Query, headers: HeaderMap) -> Result<Response, Problem> {
+async fn errors(
+    State(state): State<RuntimeState>,
+    caller: Caller,
+    At(job): At<String>,
+    query: Query,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     query.only(&["part"])?;
     let part = match query.filled("part") {
         Some(text) => Some(text.parse().map_err(|_| wrong("part", "no whole number"))?),

@@ -7,12 +7,12 @@ use axum::response::Response;
 use axum::routing::{get, post};
 
 use super::shape::{LIST, list, list_of_body};
+use crate::http::Caller;
 use crate::http::answer;
 use crate::http::body::JsonBody;
 use crate::http::path::{At, id};
 use crate::http::problem::Problem;
 use crate::http::query::{Query, wrong};
-use crate::http::Caller;
 use crate::state::RuntimeState;
 
 pub(super) fn router() -> Router<RuntimeState> {
@@ -25,7 +25,13 @@ pub(super) fn router() -> Router<RuntimeState> {
 }
 
 /// `GET /records/{entity}`; its route stands with the records.
-pub(super) async fn page(State(state): State<RuntimeState>, caller: Caller, At(entity): At<String>, query: Query, headers: HeaderMap) -> Result<Response, Problem> {
+pub(super) async fn page(
+    State(state): State<RuntimeState>,
+    caller: Caller,
+    At(entity): At<String>,
+    query: Query,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let entity = state.engine().entity(&caller.cx, &entity)?.id;
     query.only(&LIST).map_err(Problem::asking)?;
     let request = list(entity, &query, &headers).map_err(Problem::asking)?;
@@ -33,7 +39,13 @@ pub(super) async fn page(State(state): State<RuntimeState>, caller: Caller, At(e
     Ok(answer::bytes(StatusCode::OK, answer.to_json()))
 }
 
-async fn query(State(state): State<RuntimeState>, caller: Caller, At(entity): At<String>, headers: HeaderMap, body: JsonBody) -> Result<Response, Problem> {
+async fn query(
+    State(state): State<RuntimeState>,
+    caller: Caller,
+    At(entity): At<String>,
+    headers: HeaderMap,
+    body: JsonBody,
+) -> Result<Response, Problem> {
     let entity = state.engine().entity(&caller.cx, &entity)?.id;
     let request = list_of_body(entity, &body.into_map()?, &headers).map_err(Problem::asking)?;
     let answer = state.engine().list(&caller.cx, request).await.map_err(asked)?;

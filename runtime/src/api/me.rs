@@ -116,7 +116,8 @@ async fn make_token(State(state): State<RuntimeState>, caller: Caller, body: Jso
 
 fn new_token(body: &Input) -> Result<NewToken, Problem> {
     let mut faults = Vec::new();
-    let mut wrong = |key: &str, expected: &str| faults.push(Violation::of_field(key, Code::WrongType, Message::new("wrong_type").with("expected", expected)));
+    let mut wrong =
+        |key: &str, expected: &str| faults.push(Violation::of_field(key, Code::WrongType, Message::new("wrong_type").with("expected", expected)));
     let name = match body.get("name") {
         None | Some(Input::Null) => String::new(),
         Some(Input::Text(text)) => text.clone(),

@@ -23,8 +23,8 @@ mod lists;
 mod me;
 mod records;
 mod saved_views;
-mod shape;
 mod settings;
+mod shape;
 
 /// All routes of the API.
 pub(crate) fn router() -> Router<RuntimeState> {

@@ -15,12 +15,12 @@ use sha2::{Digest, Sha256};
 
 use super::lists::{asked, page};
 use super::shape::{SHAPE, shape};
+use crate::http::Caller;
 use crate::http::answer;
 use crate::http::body::JsonBody;
 use crate::http::path::{At, id};
 use crate::http::problem::Problem;
 use crate::http::query::{Query, wrong};
-use crate::http::Caller;
 use crate::state::RuntimeState;
 
 /// The longest idempotency key.

@@ -86,7 +86,7 @@ async fn save(State(state): State<RuntimeState>, caller: Caller, sent: JsonBody)
     if views_of(&state, user, None).await?.len() >= MOST {
         return Err(Problem::of(Code::Limit, Message::new("too_many").with("max", MOST)));
     }
-    let id = Uuid::now_v7();
+    let id = caller.cx.new_id();
     let row = vec![id.into(), user.into(), Value::text(&entity), Value::text(&label), Value::Json(Arc::new(body)), Value::Timestamp(caller.cx.now)];
     let told = view_json(&row).unwrap_or_default();
     state.engine().store().write::<_, Error, _>(move |tx| Ok(tx.put(&SAVED_VIEW, std::slice::from_ref(&row))?)).await?;

@@ -265,8 +265,12 @@ mod tests {
         assert!(from_our_page(&headers(&[]), "word", None).is_err());
         assert!(from_our_page(&headers(&[("x-csrf-token", "other")]), "word", None).is_err());
         assert!(from_our_page(&headers(&[("x-csrf-token", "word"), ("sec-fetch-site", "cross-site")]), "word", None).is_err());
-        assert!(from_our_page(&headers(&[("x-csrf-token", "word"), ("origin", "https://evil.example"), ("host", "crm.example")]), "word", None).is_err());
-        assert!(from_our_page(&headers(&[("x-csrf-token", "word"), ("origin", "https://crm.example"), ("host", "crm.example")]), "word", None).is_ok());
+        assert!(
+            from_our_page(&headers(&[("x-csrf-token", "word"), ("origin", "https://evil.example"), ("host", "crm.example")]), "word", None).is_err()
+        );
+        assert!(
+            from_our_page(&headers(&[("x-csrf-token", "word"), ("origin", "https://crm.example"), ("host", "crm.example")]), "word", None).is_ok()
+        );
     }
 
     #[test]

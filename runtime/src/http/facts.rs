@@ -71,7 +71,10 @@ impl Facts {
         let told_secure = proxied && text(&parts.headers, "x-forwarded-proto").is_some_and(|scheme| scheme.trim().eq_ignore_ascii_case("https"));
         let public_secure = settings.base_url.as_deref().is_some_and(|url| url.starts_with("https://"));
         Self {
-            client: Client { address: forwarded.unwrap_or(peer), agent: text(&parts.headers, header::USER_AGENT.as_str()).unwrap_or_default().to_owned() },
+            client: Client {
+                address: forwarded.unwrap_or(peer),
+                agent: text(&parts.headers, header::USER_AGENT.as_str()).unwrap_or_default().to_owned(),
+            },
             secure: told_secure || public_secure,
             local: peer.is_loopback() && !proxied,
             asked_locale: asked_locale(parts.uri.query().unwrap_or_default()),

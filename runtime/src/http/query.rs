@@ -95,7 +95,9 @@ impl Query {
             .0
             .iter()
             .filter(|(name, _)| name != "locale" && !known.contains(&name.as_str()))
-            .map(|(name, _)| Violation::at(format!("/{}", model::fault::escape_pointer(name)), Code::Malformed, Message::new("unknown_key").with("name", name)))
+            .map(|(name, _)| {
+                Violation::at(format!("/{}", model::fault::escape_pointer(name)), Code::Malformed, Message::new("unknown_key").with("name", name))
+            })
             .collect();
         if faults.is_empty() { Ok(()) } else { Err(Problem::faults(faults)) }
     }

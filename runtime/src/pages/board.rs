@@ -55,7 +55,15 @@ struct Card {
 }
 
 /// Shows a board.
-pub(super) async fn show(state: &RuntimeState, page: &Page, def: &EntityDef, view: &View, title: &str, path: &str, query: &Query) -> Result<Response, Missed> {
+pub(super) async fn show(
+    state: &RuntimeState,
+    page: &Page,
+    def: &EntityDef,
+    view: &View,
+    title: &str,
+    path: &str,
+    query: &Query,
+) -> Result<Response, Missed> {
     let cx = &page.cx;
     let group = view.group.clone().unwrap_or_default();
     let field = cx.grants.field(def, &group).ok_or_else(|| missed(page)(Error::NotFound))?;
@@ -78,7 +86,13 @@ pub(super) async fn show(state: &RuntimeState, page: &Page, def: &EntityDef, vie
             sort: Some(view.sort.join(",")).filter(|sort| !sort.is_empty()),
             limit: Some(CARDS),
             q: query.filled("q").map(str::to_owned),
-            shape: Shape { fields: Some(view.card.iter().filter(|name| super::cell::field_at(cx, def, name).is_some()).cloned().chain(["version".to_owned()]).collect()), titles: true, ..Shape::default() },
+            shape: Shape {
+                fields: Some(
+                    view.card.iter().filter(|name| super::cell::field_at(cx, def, name).is_some()).cloned().chain(["version".to_owned()]).collect(),
+                ),
+                titles: true,
+                ..Shape::default()
+            },
             ..ListRequest::of(def.id)
         };
         let found = state.engine().list(cx, request).await.map_err(missed(page))?;
@@ -88,7 +102,12 @@ pub(super) async fn show(state: &RuntimeState, page: &Page, def: &EntityDef, vie
             .zip(&found.titles)
             .map(|(row, (id, title))| {
                 let row: Json = serde_json::from_slice(row).unwrap_or_default();
-                let lines = view.card.iter().map(|name| Cell { href: None, ..cell(cx, def, name, &row) }).filter(|cell| !cell.text.is_empty() && cell.text != *title).collect();
+                let lines = view
+                    .card
+                    .iter()
+                    .map(|name| Cell { href: None, ..cell(cx, def, name, &row) })
+                    .filter(|cell| !cell.text.is_empty() && cell.text != *title)
+                    .collect();
                 let version = row.get("version").and_then(Json::as_i64).unwrap_or_default();
                 Card { id: id.to_string(), version, href: format!("/r/{}/{id}", def.name), title: title.clone(), lines }
             })

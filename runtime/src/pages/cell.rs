@@ -56,8 +56,13 @@ pub(super) fn cell(cx: &Ctx, def: &EntityDef, path: &str, row: &Json) -> Cell {
             Cell { text: title.unwrap_or("…").to_owned(), href, ..Cell::default() }
         }
         Role::Choice { options, .. } => {
-            let names: Vec<&str> = value.as_array().map_or_else(|| value.as_str().into_iter().collect(), |items| items.iter().filter_map(Json::as_str).collect());
-            let text = names.iter().map(|name| label(options.get(*name).and_then(|option| option.label.as_ref()), name, &cx.locale)).collect::<Vec<_>>().join(", ");
+            let names: Vec<&str> =
+                value.as_array().map_or_else(|| value.as_str().into_iter().collect(), |items| items.iter().filter_map(Json::as_str).collect());
+            let text = names
+                .iter()
+                .map(|name| label(options.get(*name).and_then(|option| option.label.as_ref()), name, &cx.locale))
+                .collect::<Vec<_>>()
+                .join(", ");
             let color = names.first().and_then(|name| options.get(*name)).and_then(|option| option.color.clone());
             Cell { text, color, ..Cell::default() }
         }

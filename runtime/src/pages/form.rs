@@ -93,7 +93,8 @@ fn collect(cx: &Ctx, form: &Form, names: &[model::Name], above: Option<&Conditio
         match form.items.get(name) {
             Some(item) if matches!(item.kind, ItemKind::Section | ItemKind::Tab) => {
                 let inner: Vec<model::Name> = item.children.clone();
-                let nested = inner.iter().any(|child| form.items.get(child).is_some_and(|child| matches!(child.kind, ItemKind::Section | ItemKind::Tab)));
+                let nested =
+                    inner.iter().any(|child| form.items.get(child).is_some_and(|child| matches!(child.kind, ItemKind::Section | ItemKind::Tab)));
                 let condition = item.show_if.as_ref().or(above);
                 if nested {
                     collect(cx, form, &inner, condition, sections);
@@ -104,7 +105,12 @@ fn collect(cx: &Ctx, form: &Form, names: &[model::Name], above: Option<&Conditio
                     Some(model::doc::Columns::Count(count)) => count.clamp(1, 4),
                     _ => 1,
                 };
-                sections.push(Layout { label: item.label.as_ref().map(|label| label.get(&cx.locale).to_owned()).unwrap_or_default(), columns, condition: condition.cloned(), fields });
+                sections.push(Layout {
+                    label: item.label.as_ref().map(|label| label.get(&cx.locale).to_owned()).unwrap_or_default(),
+                    columns,
+                    condition: condition.cloned(),
+                    fields,
+                });
             }
             Some(item) if item.kind == ItemKind::Field => loose.push(field_of(form, name)),
             Some(_) => {}
@@ -148,9 +154,16 @@ async fn options(state: &RuntimeState, page: &Page, def: &EntityDef, field: &Fie
             .collect()),
         Role::Stage { .. } => Ok(super::query::stage_options(cx, def, field.id)),
         Role::Reference(_) => {
-            let Some(target) = field.targets.first().map(|target| cx.app.schema.entity(*target)).filter(|target| cx.grants.sees(target.id)) else { return Ok(Vec::new()) };
+            let Some(target) = field.targets.first().map(|target| cx.app.schema.entity(*target)).filter(|target| cx.grants.sees(target.id)) else {
+                return Ok(Vec::new());
+            };
             let sort = ["name", "title"].into_iter().find(|name| cx.grants.field(target, name).is_some()).map(str::to_owned);
-            let request = ListRequest { limit: Some(OFFERED), sort, shape: Shape { fields: Some(Vec::new()), ..Shape::default() }, ..ListRequest::of(target.id) };
+            let request = ListRequest {
+                limit: Some(OFFERED),
+                sort,
+                shape: Shape { fields: Some(Vec::new()), ..Shape::default() },
+                ..ListRequest::of(target.id)
+            };
             let found = state.engine().list(cx, request).await.map_err(missed(page))?;
             let mut offered: Vec<(String, String)> = found.titles.into_iter().map(|(id, title)| (id.to_string(), title)).collect();
             if let Ok(id) = Uuid::try_parse(current)
@@ -161,7 +174,9 @@ async fn options(state: &RuntimeState, page: &Page, def: &EntityDef, field: &Fie
             }
             Ok(offered)
         }
-        _ if field.doc.kind == "boolean" => Ok(vec![("true".to_owned(), env::text(&cx.locale, "yes")), ("false".to_owned(), env::text(&cx.locale, "no"))]),
+        _ if field.doc.kind == "boolean" => {
+            Ok(vec![("true".to_owned(), env::text(&cx.locale, "yes")), ("false".to_owned(), env::text(&cx.locale, "no"))])
+        }
         _ => Ok(Vec::new()),
     }
 }
@@ -175,7 +190,9 @@ fn entered(cx: &Ctx, field: &FieldDef, value: Option<&Json>) -> String {
         }
         Some(Json::String(text)) => text.clone(),
         Some(Json::Array(items)) => items.iter().filter_map(Json::as_str).collect::<Vec<_>>().join(", "),
-        Some(Json::Object(map)) => map.get("amount").map(|amount| amount.as_str().map_or_else(|| amount.to_string(), str::to_owned)).unwrap_or_default(),
+        Some(Json::Object(map)) => {
+            map.get("amount").map(|amount| amount.as_str().map_or_else(|| amount.to_string(), str::to_owned)).unwrap_or_default()
+        }
         Some(other) => other.to_string(),
     }
 }
@@ -195,7 +212,15 @@ pub(super) async fn controls(
     made(state, page, def, names, &form, &sent, faults).await
 }
 
-async fn made(state: &RuntimeState, page: &Page, def: &EntityDef, names: &[String], form: &FormState, sent: &IndexMap<String, Input>, faults: &[Violation]) -> Result<Vec<Control>, Missed> {
+async fn made(
+    state: &RuntimeState,
+    page: &Page,
+    def: &EntityDef,
+    names: &[String],
+    form: &FormState,
+    sent: &IndexMap<String, Input>,
+    faults: &[Violation],
+) -> Result<Vec<Control>, Missed> {
     let cx = &page.cx;
     let mut made = Vec::new();
     for name in names {
@@ -240,7 +265,9 @@ pub(super) fn sent(cx: &Ctx, def: &EntityDef, fields: &Query) -> IndexMap<String
         let input = match (kind, field.doc.kind.as_str()) {
             _ if text.is_empty() => Input::Null,
             (_, "boolean") => Input::Bool(text == "true"),
-            ("list", _) => Input::List(text.split([',', '，', '、']).map(str::trim).filter(|item| !item.is_empty()).map(|item| Input::Text(item.to_owned())).collect()),
+            ("list", _) => Input::List(
+                text.split([',', '，', '、']).map(str::trim).filter(|item| !item.is_empty()).map(|item| Input::Text(item.to_owned())).collect(),
+            ),
             ("number", _) => Input::Text(text.replace([',', ' '], "")),
             ("datetime-local", _) => Input::Text(moment(cx, text)),
             _ => Input::Text(text.to_owned()),
@@ -253,7 +280,9 @@ pub(super) fn sent(cx: &Ctx, def: &EntityDef, fields: &Query) -> IndexMap<String
 /// A local moment as RFC 3339.
 fn moment(cx: &Ctx, text: &str) -> String {
     let read = NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M").or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S"));
-    read.ok().and_then(|local| cx.zone.from_local_datetime(&local).earliest()).map_or_else(|| text.to_owned(), |at| at.with_timezone(&Utc).to_rfc3339())
+    read.ok()
+        .and_then(|local| cx.zone.from_local_datetime(&local).earliest())
+        .map_or_else(|| text.to_owned(), |at| at.with_timezone(&Utc).to_rfc3339())
 }
 
 async fn render(
@@ -287,7 +316,12 @@ async fn render(
             let found = state.engine().get(cx, def.id, id, &Shape { fields: Some(Vec::new()), ..Shape::default() }).await.map_err(missed(page))?;
             (found.title, format!("/r/{}/{id}/edit", def.name), format!("/r/{}/{id}", def.name), Some(found.version))
         }
-        None => (format!("{} · {}", env::text(&cx.locale, "new"), def.label(&cx.locale)), format!("/r/{}/new", def.name), format!("/r/{}", def.name), None),
+        None => (
+            format!("{} · {}", env::text(&cx.locale, "new"), def.label(&cx.locale)),
+            format!("/r/{}/new", def.name),
+            format!("/r/{}", def.name),
+            None,
+        ),
     };
     let state_url = id.map_or_else(|| format!("/r/{}/state", def.name), |id| format!("/r/{}/state?id={id}", def.name));
     let status = failed.map_or(StatusCode::OK, |error| told(error, &cx.locale).0);
@@ -330,7 +364,14 @@ pub(super) async fn update(State(state): State<RuntimeState>, Path((entity, id))
     finish(&state, page, def, Some(id), values, submission).await
 }
 
-async fn finish(state: &RuntimeState, page: &Page, def: &EntityDef, id: Option<Uuid>, values: IndexMap<String, Input>, submission: Submission) -> Result<Response, Missed> {
+async fn finish(
+    state: &RuntimeState,
+    page: &Page,
+    def: &EntityDef,
+    id: Option<Uuid>,
+    values: IndexMap<String, Input>,
+    submission: Submission,
+) -> Result<Response, Missed> {
     let done = match state.engine().write(&page.cx, Batch::one(def.id, submission)).await {
         Ok(mut results) => results.pop().unwrap_or(Err(Error::NotFound)),
         Err(error) => Err(error),
@@ -359,7 +400,8 @@ pub(super) async fn state(State(state): State<RuntimeState>, Path(entity): Path<
         .iter()
         .filter_map(|(name, status)| {
             let field = cx.grants.field(def, name)?;
-            let text = found.values.get(name).filter(|value| !value.is_null()).map(|value| super::cell::text_of(cx, field, value)).unwrap_or_default();
+            let text =
+                found.values.get(name).filter(|value| !value.is_null()).map(|value| super::cell::text_of(cx, field, value)).unwrap_or_default();
             Some((name.clone(), json!({"visible": status.visible, "required": status.required, "read_only": status.read_only, "text": text})))
         })
         .collect();

@@ -55,7 +55,12 @@ pub(super) async fn home(page: Page) -> Response {
 }
 
 /// A view of an app.
-pub(super) async fn view(State(state): State<RuntimeState>, page: Page, Path((app, name)): Path<(String, String)>, query: Query) -> Result<Response, Missed> {
+pub(super) async fn view(
+    State(state): State<RuntimeState>,
+    page: Page,
+    Path((app, name)): Path<(String, String)>,
+    query: Query,
+) -> Result<Response, Missed> {
     let cx = &page.cx;
     let found = cx.app.schema.apps.get(app.as_str()).and_then(|app| app.views.get(name.as_str())).cloned();
     let (Some(view), true) = (&found, found.as_ref().is_some_and(|view| cx.has_role(&app, &view.roles))) else {
@@ -82,14 +87,21 @@ fn columns(page: &Page, def: &EntityDef, view: Option<&View>, path: &str, query:
     let cx = &page.cx;
     let named: Vec<String> = match view {
         Some(view) if !view.columns.is_empty() => view.order.clone().unwrap_or_else(|| view.columns.keys().cloned().collect()),
-        _ => def.fields.iter().filter(|field| !field.system && field.typed.is_some() && field.doc.kind != "long_text").map(|field| field.name.to_string()).take(COLUMNS).collect(),
+        _ => def
+            .fields
+            .iter()
+            .filter(|field| !field.system && field.typed.is_some() && field.doc.kind != "long_text")
+            .map(|field| field.name.to_string())
+            .take(COLUMNS)
+            .collect(),
     };
     named
         .into_iter()
         .filter_map(|name| {
             let (_, field) = field_at(cx, def, &name)?;
             let own = view.and_then(|view| view.columns.get(&name)).and_then(|column| column.label.as_ref());
-            let sortable = field.typed.as_ref().is_some_and(|typed| typed.sortable()) && rules::query::View::comparable(&*cx.grants, field_owner(cx, def, &name), field);
+            let sortable = field.typed.as_ref().is_some_and(|typed| typed.sortable())
+                && rules::query::View::comparable(&*cx.grants, field_owner(cx, def, &name), field);
             let (next, sorted) = match sort {
                 there if there == name => (format!("-{name}"), "ascending"),
                 there if there == format!("-{name}") => (name.clone(), "descending"),
@@ -110,7 +122,15 @@ fn field_owner<'a>(cx: &'a engine::Ctx, def: &'a EntityDef, path: &str) -> &'a E
     field_at(cx, def, path).map_or(def, |(far, _)| far)
 }
 
-async fn show(state: &RuntimeState, page: &Page, def: &EntityDef, view: Option<&View>, title: &str, path: &str, query: &Query) -> Result<Response, Missed> {
+async fn show(
+    state: &RuntimeState,
+    page: &Page,
+    def: &EntityDef,
+    view: Option<&View>,
+    title: &str,
+    path: &str,
+    query: &Query,
+) -> Result<Response, Missed> {
     let cx = &page.cx;
     let sort = query.filled("sort").map(str::to_owned).or_else(|| view.map(|view| view.sort.join(","))).unwrap_or_default();
     let columns = columns(page, def, view, path, query, &sort);

@@ -83,7 +83,8 @@ pub(super) fn filter(cx: &Ctx, def: &EntityDef, view: Option<Json>, query: &Quer
 
 /// An address with one parameter changed.
 pub(super) fn with(path: &str, query: &Query, name: &str, value: Option<&str>) -> String {
-    let mut pairs: Vec<(String, String)> = query.pairs().filter(|(key, _)| *key != name && *key != "after").map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    let mut pairs: Vec<(String, String)> =
+        query.pairs().filter(|(key, _)| *key != name && *key != "after").map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     pairs.extend(value.map(|value| (name.to_owned(), value.to_owned())));
     let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     let text = pairs.iter().map(|(key, value)| format!("{}={}", encode(key), encode(value))).collect::<Vec<_>>().join("&");

@@ -95,11 +95,23 @@ struct Changed {
 }
 
 /// Shows a record.
-pub(super) async fn show(State(state): State<RuntimeState>, page: Page, Path((entity, id)): Path<(String, Uuid)>, query: Query) -> Result<Response, Missed> {
+pub(super) async fn show(
+    State(state): State<RuntimeState>,
+    page: Page,
+    Path((entity, id)): Path<(String, Uuid)>,
+    query: Query,
+) -> Result<Response, Missed> {
     render(&state, &page, &entity, id, query.filled("move"), None).await
 }
 
-async fn render(state: &RuntimeState, page: &Page, entity: &str, id: Uuid, asked: Option<&str>, failed: Option<(&Error, IndexMap<String, Input>)>) -> Result<Response, Missed> {
+async fn render(
+    state: &RuntimeState,
+    page: &Page,
+    entity: &str,
+    id: Uuid,
+    asked: Option<&str>,
+    failed: Option<(&Error, IndexMap<String, Input>)>,
+) -> Result<Response, Missed> {
     let cx = &page.cx;
     let def = state.engine().entity(cx, entity).map_err(missed(page))?;
     let found = state.engine().get(cx, def.id, id, &Shape { titles: true, ..Shape::default() }).await.map_err(missed(page))?;
@@ -206,7 +218,12 @@ async fn related(state: &RuntimeState, page: &Page, def: &EntityDef, id: Uuid) -
         if !cx.grants.sees(many.id) || cx.grants.field(many, many.field(inverse.by).name.as_str()).is_none() {
             continue;
         }
-        let request = ListRequest { limit: Some(MOST), sort: Some("-id".to_owned()), shape: Shape { fields: Some(Vec::new()), ..Shape::default() }, ..ListRequest::of(many.id) };
+        let request = ListRequest {
+            limit: Some(MOST),
+            sort: Some("-id".to_owned()),
+            shape: Shape { fields: Some(Vec::new()), ..Shape::default() },
+            ..ListRequest::of(many.id)
+        };
         let list = match state.engine().related(cx, def.id, id, name.as_str(), request).await {
             Ok(list) => list,
             Err(Error::NotFound) => continue,
@@ -215,7 +232,11 @@ async fn related(state: &RuntimeState, page: &Page, def: &EntityDef, id: Uuid) -
         if list.titles.is_empty() {
             continue;
         }
-        let items = list.titles.into_iter().map(|(id, title)| RelatedItem { href: format!("/r/{}/{id}", many.name), title: if title.is_empty() { "—".to_owned() } else { title } }).collect();
+        let items = list
+            .titles
+            .into_iter()
+            .map(|(id, title)| RelatedItem { href: format!("/r/{}/{id}", many.name), title: if title.is_empty() { "—".to_owned() } else { title } })
+            .collect();
         found.push(Related { label: many.plural(&cx.locale).to_owned(), items, more: list.next.is_some() });
     }
     Ok(found)
@@ -226,7 +247,11 @@ async fn history(state: &RuntimeState, page: &Page, def: &EntityDef, id: Uuid) -
     let answer = state.engine().history(cx, def.id, id, None, 30).await.map_err(missed(page))?;
     let value = |name: &str, json: Option<&Json>| match (json, cx.grants.field(def, name)) {
         (Some(json), Some(field)) if !json.is_null() => {
-            if matches!(field.role, model::field::Role::Reference(_)) { "•".to_owned() } else { text_of(cx, field, json) }
+            if matches!(field.role, model::field::Role::Reference(_)) {
+                "•".to_owned()
+            } else {
+                text_of(cx, field, json)
+            }
         }
         _ => "—".to_owned(),
     };

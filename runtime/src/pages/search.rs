@@ -36,7 +36,11 @@ pub(super) async fn show(State(state): State<RuntimeState>, page: Page, query: Q
         .and_then(Json::as_array)
         .into_iter()
         .flatten()
-        .map(|hit| Hit { href: format!("/r/{}/{}", text(hit, "entity"), text(hit, "id")), title: text(hit, "title"), subtitle: text(hit, "subtitle") })
+        .map(|hit| Hit {
+            href: format!("/r/{}/{}", text(hit, "entity"), text(hit, "id")),
+            title: text(hit, "title"),
+            subtitle: text(hit, "subtitle"),
+        })
         .collect();
     let title = env::text(&page.cx.locale, "search");
     Ok(env::page(StatusCode::OK, "search.html", &SearchPage { shell: shell(&page, title, "/search"), q: words, hits }))

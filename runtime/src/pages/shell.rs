@@ -54,7 +54,15 @@ pub(super) fn label(label: Option<&Label>, name: &str, locale: &str) -> String {
 pub(super) fn shell(page: &Page, title: impl Into<String>, here: &str) -> Shell {
     let cx = &page.cx;
     let person = match &cx.caller {
-        Who::Person(person) => cx.app.schema.find("core.user").and_then(|def| def.slot("name")).and_then(|slot| person.cells.get(slot)).and_then(model::Value::as_text).unwrap_or_default().to_owned(),
+        Who::Person(person) => cx
+            .app
+            .schema
+            .find("core.user")
+            .and_then(|def| def.slot("name"))
+            .and_then(|slot| person.cells.get(slot))
+            .and_then(model::Value::as_text)
+            .unwrap_or_default()
+            .to_owned(),
         Who::System => String::new(),
     };
     Shell { locale: cx.locale.clone(), title: title.into(), csrf: page.csrf.clone(), person, here: here.to_owned(), menu: menu(cx) }

@@ -52,8 +52,12 @@ pub(super) async fn sign_in(State(state): State<RuntimeState>, form: GuestForm) 
             }
             response
         }
-        Err(Error::RateLimited { .. }) => page(StatusCode::TOO_MANY_REQUESTS, guest, next, email, Some(model::Message::new("rate_limited").text(&guest.locale))),
-        Err(Error::Store(_) | Error::Internal(_)) => page(StatusCode::SERVICE_UNAVAILABLE, guest, next, email, Some(model::Message::new("busy").text(&guest.locale))),
+        Err(Error::RateLimited { .. }) => {
+            page(StatusCode::TOO_MANY_REQUESTS, guest, next, email, Some(model::Message::new("rate_limited").text(&guest.locale)))
+        }
+        Err(Error::Store(_) | Error::Internal(_)) => {
+            page(StatusCode::SERVICE_UNAVAILABLE, guest, next, email, Some(model::Message::new("busy").text(&guest.locale)))
+        }
         Err(_) => page(StatusCode::UNAUTHORIZED, guest, next, email, Some(env::text(&guest.locale, "wrong_sign_in"))),
     }
 }

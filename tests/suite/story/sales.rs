@@ -79,7 +79,7 @@ async fn write(hand: Hand, accounts: Vec<Uuid>, product: Uuid, owner: Uuid, seed
         let value = format!("{}.{:02}", chance.below(1000), chance.below(100));
         let done = match chance.below(8) {
             0..=2 => {
-                let stage = *chance.of(&["prospecting", "engaging", "won"]);
+                let stage = chance.of(&["prospecting", "engaging", "won"]);
                 let body = json!({"product": product, "account": account, "owner": owner, "stage": stage, "close_value": value, "engage_date": "2026-01-01", "close_date": "2026-02-01"});
                 hand.create("sales.deal", &body).await.map(|id| mine.push(id))
             }
@@ -88,7 +88,7 @@ async fn write(hand: Hand, accounts: Vec<Uuid>, product: Uuid, owner: Uuid, seed
                 hand.update("sales.deal", *chance.of(&mine), None, &body).await.map(|_| ())
             }
             5 if !mine.is_empty() => {
-                hand.step("sales.deal", *chance.of(&mine), *chance.of(&["prospecting", "engaging", "won"]), &json!({})).await.map(|_| ())
+                hand.step("sales.deal", *chance.of(&mine), chance.of(&["prospecting", "engaging", "won"]), &json!({})).await.map(|_| ())
             }
             6 if !mine.is_empty() => {
                 let id = *chance.of(&mine);

@@ -2,7 +2,6 @@
 //! Invariant: such a formula is a difference of days between date fields, today, now and `??`; all of one kind.
 //! Invariant: whether a text has the form is decided by its tree alone, so that the schema can be built without compiling.
 
-
 use model::{Slot, Storage, Value};
 use rhai::{Expr, Stmt};
 
@@ -148,7 +147,6 @@ fn term(node: &Node, place: Place<'_>, seen: &mut Seen) -> Option<ClockTerm> {
         _ => None,
     }
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -417,8 +417,9 @@ fn equal(left: &Item, right: &Item) -> Result<bool, Refusal> {
             uuid::Uuid::try_parse(text).map(|other| other == *id).map_err(|_| different(left, right))
         }
         (Value::Json(a), Value::Json(b)) => Ok(a == b),
-        (Value::List(a), Value::List(b)) => Ok(a.len() == b.len()
-            && a.iter().zip(b.iter()).all(|(a, b)| equal(&Item::Value(a.clone()), &Item::Value(b.clone())).unwrap_or(false))),
+        (Value::List(a), Value::List(b)) => {
+            Ok(a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| equal(&Item::Value(a.clone()), &Item::Value(b.clone())).unwrap_or(false)))
+        }
         _ => a.order(b).map(Ordering::is_eq).ok_or_else(|| different(left, right)),
     }
 }
@@ -467,7 +468,9 @@ pub fn from_json(json: &serde_json::Value) -> Value {
     match json {
         serde_json::Value::Null => Value::Null,
         serde_json::Value::Bool(truth) => Value::Bool(*truth),
-        serde_json::Value::Number(number) => number.as_i64().map(Value::Int).or_else(|| decimal(&number.to_string()).map(Value::Decimal)).unwrap_or(Value::Null),
+        serde_json::Value::Number(number) => {
+            number.as_i64().map(Value::Int).or_else(|| decimal(&number.to_string()).map(Value::Decimal)).unwrap_or(Value::Null)
+        }
         serde_json::Value::String(text) => Value::text(text),
         serde_json::Value::Array(items) => Value::list(items.iter().map(from_json).collect()),
         serde_json::Value::Object(_) => Value::Json(Arc::new(json.clone())),

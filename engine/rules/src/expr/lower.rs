@@ -220,7 +220,8 @@ impl<'a> Lowering<'a> {
             return Typed::unknown();
         };
         if arguments.len() < function.least || arguments.len() > function.most() {
-            let count = if function.least == function.most() { function.least.to_string() } else { format!("{} to {}", function.least, function.most()) };
+            let count =
+                if function.least == function.most() { function.least.to_string() } else { format!("{} to {}", function.least, function.most()) };
             self.names.fault(spot, format!("`{name}` takes {count} values, not {}", arguments.len()));
             return Typed::unknown();
         }
@@ -411,15 +412,20 @@ fn result_of(operator: Arithmetic, left: Kind, right: Kind) -> Option<Kind> {
         (_, Kind::Sealed, _) | (_, _, Kind::Sealed) => None,
         (_, Empty, other) | (_, other, Empty) => Some(if operator == Arithmetic::Divide && other == Any { Number } else { other }),
         (_, Number, Number) => Some(Number),
-        (Arithmetic::Add, Text, Text | Number | Day | Moment | Time | Truth | Any) | (Arithmetic::Add, Number | Day | Moment | Time | Truth | Any, Text) => Some(Text),
+        (Arithmetic::Add, Text, Text | Number | Day | Moment | Time | Truth | Any)
+        | (Arithmetic::Add, Number | Day | Moment | Time | Truth | Any, Text) => Some(Text),
         (Arithmetic::Add, Day, Days) | (Arithmetic::Add, Days, Day) | (Arithmetic::Subtract, Day, Days) => Some(Day),
-        (Arithmetic::Add, Moment, Days | Hours) | (Arithmetic::Add, Days | Hours, Moment) | (Arithmetic::Subtract, Moment, Days | Hours) => Some(Moment),
+        (Arithmetic::Add, Moment, Days | Hours) | (Arithmetic::Add, Days | Hours, Moment) | (Arithmetic::Subtract, Moment, Days | Hours) => {
+            Some(Moment)
+        }
         (Arithmetic::Subtract, Day, Day) | (Arithmetic::Subtract, Moment, Moment) => Some(Number),
         (Arithmetic::Add | Arithmetic::Subtract, Days, Days) => Some(Days),
         (Arithmetic::Add | Arithmetic::Subtract, Hours, Hours) => Some(Hours),
         (Arithmetic::Multiply | Arithmetic::Divide | Arithmetic::Remainder | Arithmetic::Power, Any, Number | Any)
         | (Arithmetic::Multiply | Arithmetic::Divide | Arithmetic::Remainder | Arithmetic::Power, Number, Any) => Some(Number),
-        (Arithmetic::Add | Arithmetic::Subtract, Any, other) | (Arithmetic::Add | Arithmetic::Subtract, other, Any) if other != Structure => Some(Any),
+        (Arithmetic::Add | Arithmetic::Subtract, Any, other) | (Arithmetic::Add | Arithmetic::Subtract, other, Any) if other != Structure => {
+            Some(Any)
+        }
         _ => None,
     }
 }

@@ -29,9 +29,6 @@ mod parse;
 mod run;
 mod stage;
 
-
-
-
 pub use clock::{ClockExpr, ClockTerm, is_on_read};
 pub use fit::fit;
 pub use functions::{FUNCTIONS, Function};
@@ -172,7 +169,14 @@ impl Expression {
             return Err(vec![ExpressionFault::new(Spot::START, message)]);
         }
         let forgiven = lowered.node.forgiven();
-        Ok(Self(Arc::new(Compiled { kind: lowered.kind, reads: lowered.reads, uses_clock: lowered.uses_clock, on_read, forgiven, node: lowered.node })))
+        Ok(Self(Arc::new(Compiled {
+            kind: lowered.kind,
+            reads: lowered.reads,
+            uses_clock: lowered.uses_clock,
+            on_read,
+            forgiven,
+            node: lowered.node,
+        })))
     }
 
     /// Its value on `scope`; numbers are not yet rounded to any field (see [`fit`]).

@@ -130,7 +130,9 @@ impl Node {
         match self {
             Self::Constant(_) | Self::Read(_) | Self::Setting(..) | Self::Given(..) => &[],
             Self::Part(node, _) | Self::Not(node, _) | Self::Negate(node, _) => std::slice::from_ref(&**node),
-            Self::All(nodes, _) | Self::Any(nodes, _) | Self::First(nodes) | Self::List(nodes) | Self::Join(nodes, _) | Self::Call(_, nodes, _) => nodes,
+            Self::All(nodes, _) | Self::Any(nodes, _) | Self::First(nodes) | Self::List(nodes) | Self::Join(nodes, _) | Self::Call(_, nodes, _) => {
+                nodes
+            }
             Self::If(nodes, _) => &nodes[..],
             Self::Arithmetic(_, nodes, _) | Self::Compare(_, nodes, _) => &nodes[..],
         }
@@ -213,7 +215,10 @@ impl Node {
 
 /// Whether two paths read the same field over the same references.
 pub(super) fn same_path(a: &Path, b: &Path) -> bool {
-    a.field == b.field && a.entity == b.entity && a.hops.len() == b.hops.len() && a.hops.iter().zip(&b.hops).all(|(a, b)| a.from == b.from && a.field == b.field)
+    a.field == b.field
+        && a.entity == b.entity
+        && a.hops.len() == b.hops.len()
+        && a.hops.iter().zip(&b.hops).all(|(a, b)| a.from == b.from && a.field == b.field)
 }
 
 /// What somebody gives to an expression by name beside the record; closed.

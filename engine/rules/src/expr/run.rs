@@ -203,7 +203,9 @@ fn stage(cells: &Cells, slot: usize, attribute: StageAttribute, stages: &super::
     let facts = stages.find(cells, name);
     match attribute {
         StageAttribute::Name => Value::Text(Arc::clone(name)),
-        StageAttribute::Label => facts.and_then(|facts| facts.label.as_ref()).map_or_else(|| Value::Text(Arc::clone(name)), |label| Value::text(label.get(locale))),
+        StageAttribute::Label => {
+            facts.and_then(|facts| facts.label.as_ref()).map_or_else(|| Value::Text(Arc::clone(name)), |label| Value::text(label.get(locale)))
+        }
         StageAttribute::Kind => facts.map(|facts| Value::text(facts.kind)).unwrap_or_default(),
         StageAttribute::Probability => facts.and_then(|facts| facts.probability).map(Value::Decimal).unwrap_or_default(),
     }

@@ -101,9 +101,9 @@ pub fn query_tokens(words: &str) -> Vec<QueryToken> {
 #[must_use]
 pub fn found_by(tokens: &str, query: &[QueryToken]) -> bool {
     !query.is_empty()
-        && query.iter().all(|wanted| {
-            tokens.split(' ').any(|token| if wanted.prefix { token.starts_with(wanted.text.as_str()) } else { token == wanted.text })
-        })
+        && query
+            .iter()
+            .all(|wanted| tokens.split(' ').any(|token| if wanted.prefix { token.starts_with(wanted.text.as_str()) } else { token == wanted.text }))
 }
 
 /// The text in runs: compatibility forms and accents folded, case folded, Chinese simplified.
@@ -211,7 +211,9 @@ mod tests {
     #[test]
     fn chinese_is_found_by_its_parts_pinyin_and_initials() {
         let company = "浙江重庆张三科技有限公司";
-        for words in ["张三", "三科技", "重", "zhangsan", "zs", "zsk", "zhangs", "cq", "zq", "chongqing", "zhongqing", "浙江 zs", "zs 浙江", "zhangsan keji"] {
+        for words in
+            ["张三", "三科技", "重", "zhangsan", "zs", "zsk", "zhangs", "cq", "zq", "chongqing", "zhongqing", "浙江 zs", "zs 浙江", "zhangsan keji"]
+        {
             assert!(finds(company, words), "{words}");
         }
         for words in ["张科", "三张", "sz", "sanzhang", "李", "张三丰"] {

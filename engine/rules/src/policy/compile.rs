@@ -202,9 +202,8 @@ fn better(a: Access, b: Access) -> Access {
 /// Hides what is made from something that is not plainly read, however many steps away: a derived field that is
 /// granted by its name does not grant what is built on it.
 fn hide_derived(schema: &Schema, sources: &Sources, compiling: &Compiling<'_>, grants: &mut [Grant]) {
-    let is_plain = |(entity, field): &(EntityId, FieldId)| {
-        grants.get(entity.0 as usize).is_some_and(|grant| grant.visible && grant.access(*field).is_plain())
-    };
+    let is_plain =
+        |(entity, field): &(EntityId, FieldId)| grants.get(entity.0 as usize).is_some_and(|grant| grant.visible && grant.access(*field).is_plain());
     let hidden: Vec<(EntityId, FieldId)> = schema
         .entities
         .iter()
@@ -217,4 +216,3 @@ fn hide_derived(schema: &Schema, sources: &Sources, compiling: &Compiling<'_>, g
         }
     }
 }
-

@@ -32,14 +32,7 @@ impl Action {
 pub(super) type OnTarget<'a> = &'a mut dyn FnMut(EntityId, Action) -> Arc<Predicate>;
 
 /// The records of `def` that a scope stands for.
-pub(super) fn predicate(
-    schema: &Schema,
-    def: &EntityDef,
-    scope: &Scope,
-    action: Action,
-    params: &Params<'_>,
-    on_target: OnTarget<'_>,
-) -> Predicate {
+pub(super) fn predicate(schema: &Schema, def: &EntityDef, scope: &Scope, action: Action, params: &Params<'_>, on_target: OnTarget<'_>) -> Predicate {
     match scope {
         Scope::Word(word) => word_predicate(schema, def, *word, action, params),
         Scope::Filter(FilterScope { filter }) => match TypedFilter::compile(schema, def.id, filter, &SystemView, "") {

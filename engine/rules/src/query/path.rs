@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use model::field::Role;
 use model::fault::Wording;
+use model::field::Role;
 use model::filter::MAX_HOPS;
 use model::schema::InverseDef;
 use model::{Code, EntityDef, EntityId, FieldDef, FieldId, Message, Schema, Violation};
@@ -196,7 +196,12 @@ pub fn resolve_relation(schema: &Schema, entity: EntityId, text: &str, view: &dy
 /// The candidate that `name` was likely meant to be: few letters differ.
 pub fn likely<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let most = (name.chars().count() / 3).clamp(1, 3);
-    candidates.into_iter().map(|candidate| (distance(name, candidate), candidate)).filter(|(far, _)| *far <= most).min().map(|(_, name)| name.to_owned())
+    candidates
+        .into_iter()
+        .map(|candidate| (distance(name, candidate), candidate))
+        .filter(|(far, _)| *far <= most)
+        .min()
+        .map(|(_, name)| name.to_owned())
 }
 
 /// Levenshtein's distance.

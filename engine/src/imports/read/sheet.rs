@@ -243,4 +243,3 @@ fn local_value(local: NaiveDateTime, zone: Tz) -> Value {
 fn cell_text(value: &Value, zone: Tz) -> String {
     super::super::words::text_of(value, zone)
 }
-

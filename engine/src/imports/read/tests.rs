@@ -57,7 +57,9 @@ fn texts_come_in_many_encodings() {
 
 #[test]
 fn delimiters_are_found_out() {
-    for (text, cell) in [("a;b\n1,5;2\n", "1,5"), ("a\tb\n1,5\t2\n", "1,5"), ("a|b\n1|2\n", "1"), ("a,b\n\"1;2;3\",2\n", "1;2;3"), ("sep=;\na;b\n1;2\n", "1")] {
+    for (text, cell) in
+        [("a;b\n1,5;2\n", "1,5"), ("a\tb\n1,5\t2\n", "1,5"), ("a|b\n1|2\n", "1"), ("a,b\n\"1;2;3\",2\n", "1;2;3"), ("sep=;\na;b\n1;2\n", "1")]
+    {
         let (header, all) = read(text);
         assert_eq!(header, ["a", "b"], "{text:?}");
         assert_eq!(texts(&all[0]), [cell, if text.contains("5") || text.contains('|') || text.contains(';') { "2" } else { "" }], "{text:?}");
@@ -121,7 +123,9 @@ fn workbook() -> Vec<u8> {
     sheet.write(1, 0, "Acme").expect("writes");
     sheet.write(1, 1, 0.1 + 0.2).expect("writes");
     sheet.write_with_format(1, 2, ExcelDateTime::from_ymd(2026, 1, 5).expect("a day"), &day).expect("writes");
-    sheet.write_with_format(1, 3, ExcelDateTime::from_ymd(2026, 1, 5).and_then(|day| day.and_hms(9, 30, 0)).expect("a moment"), &moment).expect("writes");
+    sheet
+        .write_with_format(1, 3, ExcelDateTime::from_ymd(2026, 1, 5).and_then(|day| day.and_hms(9, 30, 0)).expect("a moment"), &moment)
+        .expect("writes");
     sheet.write_with_format(1, 4, ExcelDateTime::from_hms(9, 30, 0).expect("a time"), &time).expect("writes");
     sheet.write(1, 5, true).expect("writes");
     sheet.write(1, 6, 13_800_138_000_i64).expect("writes");

@@ -66,7 +66,11 @@ impl Pool {
     pub(super) async fn open(url: &str, schema: Option<&str>) -> Result<Self, Fault> {
         let gone = |error: sea_orm::sqlx::Error| Fault::Gone(error.to_string());
         let mut options: PgConnectOptions = url.parse().map_err(gone)?;
-        options = options.statement_cache_capacity(512).options([("statement_timeout", "60000"), ("idle_in_transaction_session_timeout", "60000"), ("timezone", "UTC")]);
+        options = options.statement_cache_capacity(512).options([
+            ("statement_timeout", "60000"),
+            ("idle_in_transaction_session_timeout", "60000"),
+            ("timezone", "UTC"),
+        ]);
         if let Some(schema) = schema {
             if !model::name::is_name(schema) {
                 return Err(Fault::Gone(format!("`{schema}` is not a name")));
@@ -86,7 +90,12 @@ impl Pool {
         if let Some(schema) = schema {
             connection.execute_unprepared(&format!("CREATE SCHEMA IF NOT EXISTS \"{schema}\"")).await.map_err(|error| fault(&error))?;
         }
-        Ok(Self { connection, slots: Arc::new(Semaphore::new(CONNECTIONS as usize)), numbering: Arc::new(tokio::sync::Mutex::new(0)), tickets: std::sync::atomic::AtomicU64::new(0) })
+        Ok(Self {
+            connection,
+            slots: Arc::new(Semaphore::new(CONNECTIONS as usize)),
+            numbering: Arc::new(tokio::sync::Mutex::new(0)),
+            tickets: std::sync::atomic::AtomicU64::new(0),
+        })
     }
 
     /// Runs work in a transaction, again where it collided.
@@ -149,7 +158,12 @@ enum Outcome<T, E> {
     Again(Fault),
 }
 
-fn once<T, E: From<Fault>>(work: &(impl Fn(&Tx) -> Result<T, E> + Sync), transaction: DatabaseTransaction, handle: Handle, keep: bool) -> Outcome<T, E> {
+fn once<T, E: From<Fault>>(
+    work: &(impl Fn(&Tx) -> Result<T, E> + Sync),
+    transaction: DatabaseTransaction,
+    handle: Handle,
+    keep: bool,
+) -> Outcome<T, E> {
     let session = std::rc::Rc::new(Session { transaction, handle: handle.clone() });
     let tx = Tx::postgres(std::rc::Rc::clone(&session));
     let result = std::panic::catch_unwind(AssertUnwindSafe(|| work(&tx)));
@@ -157,7 +171,9 @@ fn once<T, E: From<Fault>>(work: &(impl Fn(&Tx) -> Result<T, E> + Sync), transac
     tx.end();
     let last = tx.last_fault();
     drop(tx);
-    let Some(session) = std::rc::Rc::into_inner(session) else { return Outcome::Done(Err(Fault::Sql("a transaction outlived its work".to_owned()).into())) };
+    let Some(session) = std::rc::Rc::into_inner(session) else {
+        return Outcome::Done(Err(Fault::Sql("a transaction outlived its work".to_owned()).into()));
+    };
     if result.is_err() || !keep {
         let _undone = handle.block_on(session.transaction.rollback());
         return match last {

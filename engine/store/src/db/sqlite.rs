@@ -67,7 +67,11 @@ where
 }
 
 pub(super) fn message_of(panic: &(dyn std::any::Any + Send)) -> String {
-    panic.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "unknown".to_owned())
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "unknown".to_owned())
 }
 
 enum Message {
@@ -277,7 +281,10 @@ fn read_loop(connection: Connection, inbox: &Mutex<Receiver<Message>>) {
 fn backup(connection: &Connection, path: &Path) -> Result<(), Fault> {
     let mut target = Connection::open(path).map_err(|error| fault(&error))?;
     let backup = rusqlite::backup::Backup::new(connection, &mut target).map_err(|error| fault(&error))?;
-    match backup.step(-1).map_err(|error| fault(&error))? { rusqlite::backup::StepResult::Done => Ok(()), _ => Err(Fault::Busy) }
+    match backup.step(-1).map_err(|error| fault(&error))? {
+        rusqlite::backup::StepResult::Done => Ok(()),
+        _ => Err(Fault::Busy),
+    }
 }
 
 fn write_loop(connection: Connection, inbox: &Receiver<Message>) {

@@ -137,7 +137,9 @@ impl Dialect {
     pub(crate) fn columns_question(self) -> &'static str {
         match self {
             Self::Sqlite => "SELECT name FROM pragma_table_info(",
-            Self::Postgres => "SELECT CAST(column_name AS text) FROM information_schema.columns WHERE table_schema = current_schema() AND (table_name) = (",
+            Self::Postgres => {
+                "SELECT CAST(column_name AS text) FROM information_schema.columns WHERE table_schema = current_schema() AND (table_name) = ("
+            }
         }
     }
 

@@ -73,7 +73,9 @@ pub(crate) fn decode(how: Decode, kept: ValueRef<'_>) -> Result<Value, Fault> {
         (Storage::Int, ValueRef::Integer(number)) => Value::Int(number),
         (Storage::Decimal(scale), ValueRef::Integer(number)) => Value::Decimal(Decimal::new(number, u32::from(scale))),
         (Storage::Text, ValueRef::Text(bytes)) => Value::Text(Arc::from(std::str::from_utf8(bytes).map_err(|_| wrong())?)),
-        (Storage::Date, ValueRef::Integer(days)) => Value::Date(i32::try_from(days).ok().and_then(NaiveDate::from_num_days_from_ce_opt).ok_or_else(wrong)?),
+        (Storage::Date, ValueRef::Integer(days)) => {
+            Value::Date(i32::try_from(days).ok().and_then(NaiveDate::from_num_days_from_ce_opt).ok_or_else(wrong)?)
+        }
         (Storage::Time, ValueRef::Integer(seconds)) => {
             Value::Time(u32::try_from(seconds).ok().and_then(|seconds| NaiveTime::from_num_seconds_from_midnight_opt(seconds, 0)).ok_or_else(wrong)?)
         }
@@ -98,7 +100,9 @@ pub(crate) fn fault(error: &rusqlite::Error) -> Fault {
             ErrorCode::DiskFull => Fault::Full,
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Fault::Busy,
             ErrorCode::ConstraintViolation => Fault::Unique(message.clone().unwrap_or_default()),
-            ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt => Fault::Gone(error.to_string()),
+            ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt => {
+                Fault::Gone(error.to_string())
+            }
             _ => Fault::Sql(error.to_string()),
         },
         _ => Fault::Sql(error.to_string()),

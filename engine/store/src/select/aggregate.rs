@@ -243,7 +243,9 @@ fn write_measure(sql: &mut Sql, writer: &mut Writer<'_>, schema: &Schema, measur
                 how.push(Decode::Number(scale + 1));
             }
             Dialect::Postgres => {
-                sql.push("(CAST(percentile_disc(0.5) WITHIN GROUP (ORDER BY ").push(&value).push(") AS numeric) + CAST(percentile_disc(0.5) WITHIN GROUP (ORDER BY ");
+                sql.push("(CAST(percentile_disc(0.5) WITHIN GROUP (ORDER BY ")
+                    .push(&value)
+                    .push(") AS numeric) + CAST(percentile_disc(0.5) WITHIN GROUP (ORDER BY ");
                 sql.push(&value).push(" DESC) AS numeric)) / 2");
                 how.push(Decode::Number(scale + 1));
             }

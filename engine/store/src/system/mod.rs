@@ -96,7 +96,9 @@ pub fn migrate(tx: &Tx) -> Result<(), Fault> {
     sql.push("SELECT \"version\" FROM \"sys_version\"");
     let rows = tx.query(&sql, &[Decode::Plain(Storage::Int)])?;
     match rows.first().and_then(|row| row.first()).and_then(Value::as_int) {
-        Some(version) if version > VERSION => Err(Fault::Gone(format!("the workspace is of version {version}; this program knows {VERSION}: use a newer one"))),
+        Some(version) if version > VERSION => {
+            Err(Fault::Gone(format!("the workspace is of version {version}; this program knows {VERSION}: use a newer one")))
+        }
         _ => Ok(()),
     }
 }

@@ -9,8 +9,7 @@ use crate::sql::Decode;
 use crate::tx::Tx;
 
 /// The last number by key.
-pub static NUMBER: Table =
-    Table { name: "sys_number", columns: &[("key", Storage::Text), ("last", Storage::Int)], key: &["key"], indexes: &[] };
+pub static NUMBER: Table = Table { name: "sys_number", columns: &[("key", Storage::Text), ("last", Storage::Int)], key: &["key"], indexes: &[] };
 
 impl Tx {
     /// The next number of a counter, from 1.

@@ -9,8 +9,7 @@ use crate::sql::Decode;
 use crate::tx::Tx;
 
 /// Which revision is current: one row.
-pub static POINTER: Table =
-    Table { name: "sys_pointer", columns: &[("one", Storage::Int), ("revision", Storage::Int)], key: &["one"], indexes: &[] };
+pub static POINTER: Table = Table { name: "sys_pointer", columns: &[("one", Storage::Int), ("revision", Storage::Int)], key: &["one"], indexes: &[] };
 
 /// Published documents.
 pub static REVISION: Table = Table {

@@ -78,7 +78,8 @@ pub(super) fn days_between(clock: Clock, arguments: &[Item]) -> Result<Item, Ref
         (Item::Value(Value::Timestamp(_)), Item::Value(Value::Date(_))) => days_from(&day_of(from, clock)?, to),
         (from, to) => days_from(from, to),
     };
-    days.map(|days| Item::Value(Value::Int(days))).ok_or_else(|| refused("days_between", if matches!(from, Item::Value(Value::Date(_) | Value::Timestamp(_))) { to } else { from }))
+    days.map(|days| Item::Value(Value::Int(days)))
+        .ok_or_else(|| refused("days_between", if matches!(from, Item::Value(Value::Date(_) | Value::Timestamp(_))) { to } else { from }))
 }
 
 /// `hours_between(a, b)`: b minus a in hours, with what is behind the point.

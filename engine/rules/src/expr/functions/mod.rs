@@ -121,12 +121,7 @@ pub struct Function {
 }
 
 impl Function {
-    const fn new(
-        name: &'static str,
-        wants: &'static [Wants],
-        gives: Gives,
-        run: fn(Clock, &[Item]) -> Result<Item, Refusal>,
-    ) -> Self {
+    const fn new(name: &'static str, wants: &'static [Wants], gives: Gives, run: fn(Clock, &[Item]) -> Result<Item, Refusal>) -> Self {
         Self { name, wants, least: wants.len(), repeats: false, gives, empties: Empties::Spread, clock: false, run }
     }
 

@@ -118,6 +118,7 @@ pub(super) fn distance(_: Clock, arguments: &[Item]) -> Result<Item, Refusal> {
 /// The latitude and longitude of a place, in radians.
 fn place(argument: &Item) -> Result<(f64, f64), Refusal> {
     let Item::Value(Value::Json(json)) = argument else { return Err(refused("distance", argument)) };
-    let part = |name: &str| json.get(name).map(from_json).and_then(|value| value.as_decimal()).and_then(|degrees| degrees.to_f64()).map(f64::to_radians);
+    let part =
+        |name: &str| json.get(name).map(from_json).and_then(|value| value.as_decimal()).and_then(|degrees| degrees.to_f64()).map(f64::to_radians);
     part("lat").zip(part("lng")).ok_or_else(|| Refusal::Argument("`distance` takes places with `lat` and `lng`".to_owned()))
 }

@@ -69,11 +69,9 @@ pub(super) fn replace(_: Clock, arguments: &[Item]) -> Result<Item, Refusal> {
 pub(super) fn sub_string(_: Clock, arguments: &[Item]) -> Result<Item, Refusal> {
     let whole_text = text("sub_string", arguments, 0)?;
     let position = |index: usize| match arguments.get(index) {
-        Some(Item::Value(value)) => value
-            .as_decimal()
-            .and_then(whole)
-            .map(Some)
-            .ok_or_else(|| Refusal::Argument("`sub_string` takes whole numbers".to_owned())),
+        Some(Item::Value(value)) => {
+            value.as_decimal().and_then(whole).map(Some).ok_or_else(|| Refusal::Argument("`sub_string` takes whole numbers".to_owned()))
+        }
         Some(other) => Err(refused("sub_string", other)),
         None => Ok(None),
     };
