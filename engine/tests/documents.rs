@@ -54,7 +54,7 @@ fn every_language_is_told_of_in_one_run() {
             "/dashboards/team/widgets/a/filter/op",
             "/entities/deal/fields/amount/mni",
             "/entities/deal/fields/buyer/filter/field",
-            "/entities/deal/fields/double",
+            "/entities/deal/fields/double/expr",
             "/entities/deal/fields/name/show_if",
             "/entities/deal/rules/positive/require",
             "/entities/deal/title",
