@@ -79,7 +79,7 @@ async fn install(State(state): State<RuntimeState>, caller: Caller, query: Query
 
 fn package(bytes: &[u8]) -> Result<Package, Error> {
     if bytes.starts_with(b"PK") {
-        return Package::from_files(None, archive::read(bytes)?).map_err(Error::Documents);
+        return engine::packages::read_files(archive::read(bytes)?);
     }
     let document = serde_json::from_slice(bytes)
         .map_err(|error| Error::Documents(vec![Diagnostic::error("", format!("neither a ZIP file nor JSON: {error}"))]))?;
