@@ -1,4 +1,5 @@
 //! In charge of the scenarios of the example apps and of the kitchen sink: all of them pass.
+#![allow(clippy::expect_used, reason = "a test ends where what it expects is not so")]
 
 use std::path::Path;
 
