@@ -35,25 +35,24 @@ pub fn location_of(database: Option<&str>, data_dir: &Path) -> Option<Location> 
 /// What is wrong with an app, seen with the core app alone: errors and warnings.
 #[must_use]
 pub fn examine_package(package: &Package) -> Vec<Diagnostic> {
-    let mut packages = IndexMap::new();
-    let (Some(core), Some(name)) = (Name::parse("core"), Name::parse(&package.app.app.name)) else {
-        return vec![Diagnostic::error("/app/name", format!("`{}` is not a name", package.app.app.name))];
-    };
-    match core_package() {
-        Ok(found) => packages.insert(core, Arc::new(found)),
+    examine_among(package, &[])
+}
+
+/// What is wrong with an app, seen with the core app and others that it builds on: errors, then warnings.
+#[must_use]
+pub fn examine_among(package: &Package, others: &[Package]) -> Vec<Diagnostic> {
+    let core = match core_package() {
+        Ok(core) => core,
         Err(_) => return vec![Diagnostic::error("", "the core app cannot be read")],
     };
-    packages.insert(name.clone(), Arc::new(package.clone()));
-    let mut found = faults_of(&packages, std::slice::from_ref(&name));
-    let prefix = format!("/{name}");
-    for fault in &mut found {
-        if let Some(rest) = fault.pointer.strip_prefix(&prefix).filter(|rest| rest.starts_with('/')) {
-            fault.pointer = rest.to_owned();
-        }
-        if fault.file.is_none() {
-            fault.file = model::package::file_of(&fault.pointer);
-        }
+    let mut packages = IndexMap::new();
+    for package in std::iter::once(&core).chain(others).chain(std::iter::once(package)) {
+        let text = &package.app.app.name;
+        let Some(name) = Name::parse(text) else { return vec![Diagnostic::error("/app/name", format!("`{text}` is not a name"))] };
+        packages.insert(name, Arc::new(package.clone()));
     }
+    let own: Vec<Name> = Name::parse(&package.app.app.name).into_iter().collect();
+    let mut found = faults_of(&packages, &own);
     found.dedup();
     found.sort_by_key(|fault| fault.severity != Severity::Error);
     found

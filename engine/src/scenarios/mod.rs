@@ -62,7 +62,7 @@ pub async fn run_all(package: &Package, others: &[Package]) -> Result<Vec<Outcom
 async fn run(package: &Package, others: &[Package], scenario: &Scenario) -> Result<Option<(usize, String)>, Error> {
     let start = scenario.clock.map_or_else(default_clock, |moment| moment.with_timezone(&Utc));
     let clock = ManualClock::new(start);
-    let engine = Engine::open(Options { location: Location::SqliteMemory, data_dir: None, clock: Arc::new(clock.clone()) }).await?;
+    let engine = Engine::open(Options { location: Location::scratch(), data_dir: None, clock: Arc::new(clock.clone()) }).await?;
     let mut packages = others.to_vec();
     packages.push(package.clone());
     engine.publish(&engine.system(), packages, "scenario").await?;

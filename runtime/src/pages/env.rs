@@ -22,9 +22,9 @@ type Words = HashMap<String, String>;
 static WORDS: LazyLock<HashMap<&'static str, Words>> = LazyLock::new(|| {
     let read = |text: &str| serde_json::from_str::<Words>(text).unwrap_or_default();
     [
-        ("en", read(include_str!("../../locales/pages.en.json"))),
-        ("zh-CN", read(include_str!("../../locales/pages.zh-CN.json"))),
-        ("zh-TW", read(include_str!("../../locales/pages.zh-TW.json"))),
+        ("en", read(include_str!("../../locales/en.json"))),
+        ("zh-CN", read(include_str!("../../locales/zh-CN.json"))),
+        ("zh-TW", read(include_str!("../../locales/zh-TW.json"))),
     ]
     .into_iter()
     .collect()

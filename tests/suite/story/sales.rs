@@ -88,7 +88,8 @@ async fn write(hand: Hand, accounts: Vec<Uuid>, product: Uuid, owner: Uuid, seed
                 hand.update("sales.deal", *chance.of(&mine), None, &body).await.map(|_| ())
             }
             5 if !mine.is_empty() => {
-                hand.step("sales.deal", *chance.of(&mine), chance.of(&["prospecting", "engaging", "won"]), &json!({})).await.map(|_| ())
+                let (id, stage) = (*chance.of(&mine), *chance.of(&["prospecting", "engaging", "won"]));
+                hand.step("sales.deal", id, stage, &json!({})).await.map(|_| ())
             }
             6 if !mine.is_empty() => {
                 let id = *chance.of(&mine);

@@ -36,6 +36,12 @@ pub enum Location {
 }
 
 impl Location {
+    /// A database that ends with the program: what a scenario runs on.
+    #[must_use]
+    pub const fn scratch() -> Self {
+        Self::SqliteMemory
+    }
+
     /// A file of SQLite in a data folder.
     #[must_use]
     pub fn in_folder(folder: &std::path::Path) -> Self {

@@ -28,7 +28,7 @@ fn read(path: &Path, terminal: &Terminal) -> Result<Package, Error> {
         return engine::packages::read_folder(&path);
     }
     let bytes = std::fs::read(&path).map_err(|error| Error::Documents(vec![Diagnostic::error("", format!("{}: {error}", path.display()))]))?;
-    Package::from_files(None, runtime::api::archive::read(&bytes)?).map_err(Error::Documents)
+    engine::packages::read_files(runtime::api::archive::read(&bytes)?)
 }
 
 /// The app with those that it builds on, `core` among them.
@@ -41,7 +41,7 @@ fn with_others(path: &Path, with: &[PathBuf], terminal: &Terminal) -> Result<(Pa
 }
 
 pub(super) fn check(path: &Path, with: &[PathBuf], terminal: &Terminal) -> u8 {
-    let faults = match with_others(path, with, terminal).and_then(|(package, others)| checked(&package, &others)) {
+    let faults = match with_others(path, with, terminal).map(|(package, others)| engine::examine_among(&package, &others)) {
         Ok(faults) => faults,
         Err(error) => {
             super::complain(&error, terminal);
@@ -59,22 +59,6 @@ pub(super) fn check(path: &Path, with: &[PathBuf], terminal: &Terminal) -> u8 {
     }
     terminal.say(format!("{}: no errors, {warnings} warning(s)", path.display()));
     crate::DONE
-}
-
-fn checked(package: &Package, others: &[Package]) -> Result<Vec<Diagnostic>, Error> {
-    if others.is_empty() {
-        return Ok(engine::examine_package(package));
-    }
-    let core = engine::core_package()?;
-    let mut apps = IndexMap::new();
-    let mut own = None;
-    for package in std::iter::once(&core).chain(others).chain(std::iter::once(package)) {
-        let text = &package.app.app.name;
-        let name = Name::parse(text).ok_or_else(|| Error::Documents(vec![Diagnostic::error("/app/name", format!("`{text}` is not a name"))]))?;
-        apps.insert(name.clone(), Arc::new(model::package::localise(&package.app)));
-        own = Some(name);
-    }
-    Ok(own.map(|name| model::check::check(&apps, &name)).unwrap_or_default())
 }
 
 pub(super) async fn test(path: &Path, with: &[PathBuf], terminal: &Terminal) -> u8 {
