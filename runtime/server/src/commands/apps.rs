@@ -1,12 +1,10 @@
 //! In charge of `trellis app`: apps checked, tested, installed, exported, listed.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use engine::{Engine, Error};
-use indexmap::IndexMap;
 use model::doc::Package;
-use model::{Diagnostic, Name, Severity};
+use model::{Diagnostic, Severity};
 
 use crate::terminal::Terminal;
 
