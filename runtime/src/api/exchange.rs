@@ -12,7 +12,7 @@ use engine::jobs::JobView;
 use serde_json::{Value as Json, json};
 
 use super::admin::administrator;
-use super::files::{broken, hand_out, malformed, parts, take};
+use super::files::{broken, hand_out, malformed, next_piece, parts, take};
 use super::lists::asked;
 use crate::http::Caller;
 use crate::http::answer;
@@ -69,7 +69,7 @@ async fn import(State(state): State<RuntimeState>, caller: Caller, request: Requ
 /// The text of a part that is no file.
 async fn short(mut field: axum::extract::multipart::Field<'_>) -> Result<String, Problem> {
     let mut bytes = Vec::new();
-    while let Some(piece) = field.chunk().await.map_err(broken)? {
+    while let Some(piece) = next_piece(&mut field).await? {
         bytes.extend_from_slice(&piece);
         if bytes.len() > MAX_JSON {
             return Err(Problem::of(model::Code::TooLarge, model::Message::new("too_large").with("max", MAX_JSON)));

@@ -22,6 +22,8 @@ use crate::http::path::{At, id};
 use crate::http::problem::Problem;
 use crate::state::RuntimeState;
 
+/// How long the next piece of an upload may take.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
 /// How much of a file is read at once.
 const PIECE: usize = 64 << 10;
 
@@ -42,11 +44,19 @@ pub(super) fn broken(error: MultipartError) -> Problem {
     malformed(&error.body_text())
 }
 
+/// The next piece of a part; a client that dawdles is given up.
+pub(super) async fn next_piece(field: &mut Field<'_>) -> Result<Option<Bytes>, Problem> {
+    match tokio::time::timeout(PATIENCE, field.chunk()).await {
+        Ok(piece) => piece.map_err(broken),
+        Err(_) => Err(Problem::http(StatusCode::REQUEST_TIMEOUT, "busy", Message::new("timed_out"))),
+    }
+}
+
 /// Takes a part in as a file of the caller's.
 pub(super) async fn take(state: &RuntimeState, cx: &Ctx, mut field: Field<'_>, limit: u64) -> Result<FileInfo, Problem> {
     let name = field.file_name().unwrap_or("file").to_owned();
     let mut upload = state.engine().begin_upload(limit)?;
-    while let Some(piece) = field.chunk().await.map_err(broken)? {
+    while let Some(piece) = next_piece(&mut field).await? {
         // Short writes into a file that is ours: the page cache takes them, no thread is worth its start.
         upload.write(&piece)?;
     }

@@ -72,7 +72,7 @@ pub async fn around(State(state): State<RuntimeState>, request: Request, next: N
     }
     let took = started.elapsed();
     state.metrics().end(response.status(), took);
-    tracing::debug!(request = %id, %method, path, status = response.status().as_u16(), micros = took.as_micros(), "answered");
+    tracing::debug!(request = %id, %method, path = shown(&path), status = response.status().as_u16(), micros = took.as_micros(), "answered");
     response
 }
 
@@ -88,6 +88,11 @@ async fn guarded(request: Request, next: Next, long: bool) -> Response {
         }
         Err(_) => Problem::http(StatusCode::SERVICE_UNAVAILABLE, "busy", Message::new("timed_out")).into_response(),
     }
+}
+
+/// A path for the log: a secret in it stays out.
+fn shown(path: &str) -> &str {
+    if path.starts_with("/reset/") { "/reset/…" } else { path }
 }
 
 /// Whether the request streams or carries files, or changes what the CRM is.

@@ -53,6 +53,8 @@ pub struct Facts {
     pub client: Client,
     /// Whether the client speaks TLS, to us or to the proxy before us.
     pub secure: bool,
+    /// Whether the request says that it comes from another host's page.
+    pub foreign: bool,
     /// Whether it came straight from this machine.
     pub local: bool,
     /// The language that the address names.
@@ -76,6 +78,7 @@ impl Facts {
                 agent: text(&parts.headers, header::USER_AGENT.as_str()).unwrap_or_default().to_owned(),
             },
             secure: told_secure || public_secure,
+            foreign: is_foreign(&parts.headers, settings.base_url.as_deref()),
             local: peer.is_loopback() && !proxied,
             asked_locale: asked_locale(parts.uri.query().unwrap_or_default()),
             preferred_locale: text(&parts.headers, header::ACCEPT_LANGUAGE.as_str()).and_then(super::locale::preferred),
@@ -87,6 +90,15 @@ impl Facts {
     pub fn locale(&self) -> String {
         self.asked_locale.clone().or_else(|| self.preferred_locale.map(str::to_owned)).unwrap_or_else(|| "en".to_owned())
     }
+}
+
+/// Whether `Origin` names another host than the one that was asked, and than the public one: a proxy may have changed `Host`.
+fn is_foreign(headers: &HeaderMap, base_url: Option<&str>) -> bool {
+    let host = |url: &str| url.split_once("://").map(|(_, host)| host.trim_end_matches('/').to_ascii_lowercase());
+    let Some(origin) = headers.get(header::ORIGIN) else { return false };
+    let Some(origin) = origin.to_str().ok().and_then(host) else { return true };
+    let asked = text(headers, header::HOST.as_str()).map(str::to_ascii_lowercase);
+    asked.as_ref() != Some(&origin) && base_url.and_then(host).as_ref() != Some(&origin)
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -123,6 +135,23 @@ mod tests {
         assert!("::1".parse::<Network>().expect("an address").holds("::1".parse().expect("an address")));
         assert!("10.0.0.0/33".parse::<Network>().is_err());
         assert!("example.com".parse::<Network>().is_err());
+    }
+
+    #[test]
+    fn foreign_pages_are_known_by_their_origin() {
+        let of = |origin: Option<&str>, base_url: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert("host", "crm.internal:8080".parse().expect("a header"));
+            if let Some(origin) = origin {
+                headers.insert("origin", origin.parse().expect("a header"));
+            }
+            is_foreign(&headers, base_url)
+        };
+        assert!(!of(None, None));
+        assert!(!of(Some("http://CRM.internal:8080"), None));
+        assert!(of(Some("https://crm.example.com"), None));
+        assert!(!of(Some("https://crm.example.com"), Some("https://crm.example.com/")));
+        assert!(of(Some("null"), None));
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl FromRequest<RuntimeState> for PageForm {
         let page = Page::find(&parts, state).await?;
         let bytes = body::read(&parts.headers, body, MAX_FORM).await?;
         let fields = Query::parse(&String::from_utf8_lossy(&bytes))?;
-        caller::from_our_page(&parts.headers, &page.csrf, fields.get(CSRF))?;
+        caller::from_our_page(&parts.headers, page.facts.foreign, &page.csrf, fields.get(CSRF))?;
         Ok(Self { page, fields })
     }
 }
