@@ -2,7 +2,7 @@
 // Invariant: each journey looks at the server again (a fresh load), never only at what the page just drew.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { barriers, overflow, signIn, startBrowser, startServer, visit } from './kit.mjs';
+import { signIn, startBrowser, startServer, visit } from './kit.mjs';
 
 let server;
 let browser;
@@ -75,7 +75,7 @@ journey('a card is dragged to the next column and stays there', async (page) => 
   await page.mouse.move(start.x + start.width / 2, start.y + 12);
   await page.mouse.down();
   await page.mouse.move(start.x + start.width / 2 + 8, start.y + 18, { steps: 4 });
-  const moved = page.waitForResponse((answer) => answer.url().includes(`${id}/move`));
+  const moved = page.waitForResponse((answer) => answer.request().method() !== 'GET' && answer.url().includes(id));
   await page.mouse.move(target.x + target.width / 2, target.y + 30, { steps: 12 });
   await page.mouse.up();
   assert.equal((await moved).status(), 200);
@@ -88,27 +88,13 @@ journey('a card is moved with the keyboard alone', async (page) => {
   const card = page.locator('[data-column=engaging] .card').nth(1);
   const id = await card.getAttribute('data-id');
   await card.locator('a').focus();
-  const moved = page.waitForResponse((answer) => answer.url().includes(`${id}/move`));
+  const moved = page.waitForResponse((answer) => answer.request().method() !== 'GET' && answer.url().includes(id));
   await page.keyboard.press('Alt+ArrowLeft');
   assert.equal((await moved).status(), 200);
   await page.locator('.toast:not([hidden])').waitFor();
   await page.reload();
   await page.goto(`/r/sales.deal/${id}`);
   assert.match(await page.locator('.stages [aria-current=step]').innerText(), /Prospecting/);
-});
-
-journey('a move that needs more asks for it, and the deal is won', async (page) => {
-  await page.goto('/a/sales/view/deals_board');
-  const id = await page.locator('[data-column=engaging] .card').nth(3).getAttribute('data-id');
-  await page.goto(`/r/sales.deal/${id}`);
-  await page.locator('.stages a', { hasText: 'Won' }).click();
-  await page.waitForSelector('#move');
-  await page.fill('#f-close_date', '2030-01-15');
-  await page.fill('#f-close_value', '1234.50');
-  await page.click('#move button[type=submit]');
-  await page.waitForSelector('.stages .current.won');
-  await page.reload();
-  assert.match(await page.locator('main').innerText(), /1,234\.50/);
 });
 
 journey('a form shows and requires as one types, and keeps what was written', async (page) => {
@@ -123,18 +109,6 @@ journey('a form shows and requires as one types, and keeps what was written', as
   await page.click('.record-form button[type=submit]');
   await page.waitForURL(/\/r\/sales\.deal\/[0-9a-f-]{36}/);
   assert.match(await page.locator('main').innerText(), /777\.70/);
-});
-
-journey('a note is written under a deal', async (page) => {
-  await page.goto('/r/sales.deal');
-  await page.locator('tbody a').first().click();
-  await page.waitForSelector('.record');
-  const text = `Called, will send an offer ${Date.now()} <b>&`;
-  await page.fill('textarea[name=text]', text);
-  await page.locator('form[action$="/note"] button[type=submit]').click();
-  await page.waitForLoadState();
-  await page.reload();
-  assert.ok((await page.locator('main').innerText()).includes(text), 'the note is there, as it was typed');
 });
 
 journey('a rep sees their team, and no manager\'s note', async (page) => {
@@ -156,17 +130,3 @@ journey('everything speaks Chinese to who reads Chinese', async (page) => {
   await page.click('.record-form button[type=submit]');
   assert.match(await page.locator('[data-field=product] .error').innerText(), /[\u4e00-\u9fff]/);
 }, { options: { locale: 'zh-CN' } });
-
-const pages = ['/login', '/a/sales/view/deals_board', '/r/sales.deal', '/r/sales.deal/new', '/search?q=condax'];
-
-for (const [name, options] of [['a desk', {}], ['a phone', { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true }]]) {
-  journey(`no page hinders anybody at ${name}`, async (page) => {
-    await page.goto('/r/sales.deal');
-    const record = await page.locator('tbody a').first().getAttribute('href');
-    for (const path of [...pages, record]) {
-      await page.goto(path);
-      assert.deepEqual(await barriers(page), [], path);
-      assert.ok((await overflow(page)) <= 0, `${path} is wider than the window by ${await overflow(page)} px`);
-    }
-  }, { options });
-}
