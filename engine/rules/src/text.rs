@@ -69,8 +69,12 @@ impl TextTemplate {
         }
         let environment = Self::environment(escape);
         let template = environment.template_from_str(source).map_err(told)?;
-        let mut names: Vec<Vec<String>> =
-            template.undeclared_variables(true).into_iter().map(|name| name.split('.').map(str::to_owned).collect()).collect();
+        let mut read = template.undeclared_variables(true);
+        // The library does not look into what is cut (`text[:80]`): the same template without the cuts tells.
+        if let Ok(uncut) = environment.template_from_str(&without_cuts(source)) {
+            read.extend(uncut.undeclared_variables(true));
+        }
+        let mut names: Vec<Vec<String>> = read.into_iter().map(|name| name.split('.').map(str::to_owned).collect()).collect();
         names.sort();
         Ok(Self { source: source.to_owned(), escape, names, pieces: pieces_of(source) })
     }
@@ -182,6 +186,24 @@ impl Told for minijinja::Error {
 /// Words of the template language that look like names.
 const WORDS: [&str; 6] = ["true", "false", "none", "loop", "self", "super"];
 
+/// A template without its slices: brackets that hold a colon and no bracket.
+fn without_cuts(source: &str) -> String {
+    let mut out = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some((before, after)) = rest.split_once('[') {
+        out.push_str(before);
+        match after.split_once([']', '[']) {
+            Some((inside, more)) if inside.contains(':') && after[inside.len()..].starts_with(']') => rest = more,
+            Some(_) | None => {
+                out.push('[');
+                rest = after;
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
 /// The pieces of a template that is only texts and `{{ names }}`.
 fn pieces_of(source: &str) -> Option<Vec<Piece>> {
     let mut pieces = Vec::new();
@@ -223,6 +245,17 @@ mod tests {
         assert_eq!(template.names(), [vec!["account".to_owned(), "name".to_owned()], vec!["name".to_owned()]]);
         let texts = [(vec!["name".to_owned()], "A".to_owned()), (vec!["account".to_owned(), "name".to_owned()], "<B>".to_owned())];
         assert_eq!(template.render_texts(&texts).expect("renders"), "A - <B>");
+    }
+
+    #[test]
+    fn what_is_cut_is_read() {
+        for (source, names) in
+            [("{{ text[:80] }}", vec!["text"]), ("{{ (a ~ b)[1:2] }} {{ c.d[:3] }}", vec!["a", "b", "c.d"]), ("{{ text[0] }}", vec!["text"])]
+        {
+            let template = TextTemplate::compile(source, Escape::None).expect("compiles");
+            let read: Vec<String> = template.names().iter().map(|name| name.join(".")).collect();
+            assert_eq!(read, names, "{source}");
+        }
     }
 
     #[test]
