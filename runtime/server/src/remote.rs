@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
-use engine::Engine;
+use engine::auth::Auth;
 
 use crate::cli;
 use crate::commands;
@@ -48,7 +48,7 @@ pub(crate) async fn send(socket: &Path, input: Option<String>) -> Option<u8> {
 }
 
 /// Listens for commands.
-pub(crate) fn listen(socket: &Path, engine: Engine) -> std::io::Result<tokio::task::JoinHandle<()>> {
+pub(crate) fn listen(socket: &Path, auth: Auth) -> std::io::Result<tokio::task::JoinHandle<()>> {
     // The folder is held, so a socket that is there is one that a server left behind.
     match std::fs::remove_file(socket) {
         Ok(()) => {}
@@ -60,7 +60,7 @@ pub(crate) fn listen(socket: &Path, engine: Engine) -> std::io::Result<tokio::ta
     Ok(tokio::spawn(async move {
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => drop(tokio::spawn(serve_one(stream, engine.clone()))),
+                Ok((stream, _)) => drop(tokio::spawn(serve_one(stream, auth.clone()))),
                 Err(error) => {
                     tracing::warn!(%error, "a command could not be taken");
                     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
@@ -70,7 +70,7 @@ pub(crate) fn listen(socket: &Path, engine: Engine) -> std::io::Result<tokio::ta
     }))
 }
 
-async fn serve_one(stream: UnixStream, engine: Engine) {
+async fn serve_one(stream: UnixStream, auth: Auth) {
     let (reading, mut writing) = stream.into_split();
     let mut text = String::new();
     let Ok(_) = BufReader::new(reading.take(MAX_REQUEST)).read_line(&mut text).await else { return };
@@ -79,7 +79,7 @@ async fn serve_one(stream: UnixStream, engine: Engine) {
     let words: Vec<OsString> = sent.words.into_iter().map(OsString::from).collect();
     tokio::spawn(async move {
         let code = match cli::parse(&words) {
-            Ok(cli) => commands::run(cli.command, &engine, &terminal).await,
+            Ok(cli) => commands::run(cli.command, &auth, &terminal).await,
             Err(error) => {
                 terminal.complain(error.to_string());
                 crate::WRONG_USE

@@ -73,7 +73,7 @@ async fn serve(common: &Common, options: &Serve) -> Result<(), Refusal> {
     };
     let state = RuntimeState::new(engine.clone(), settings);
     greet(&state, options, &base).await.map_err(|error| broken("the owner's account", &error))?;
-    let commands = crate::remote::listen(&held.socket(), engine.clone()).map_err(|error| broken("the socket for commands", &error))?;
+    let commands = crate::remote::listen(&held.socket(), state.auth().clone()).map_err(|error| broken("the socket for commands", &error))?;
     tracing::info!(%address, database = engine.store().dialect_name(), data = %common.data.display(), "serving");
     let stopping = state.clone();
     let stop = async move {

@@ -14,9 +14,14 @@ pub(super) fn line(fault: &Diagnostic) -> String {
         Severity::Error => "error",
         Severity::Warning => "warning",
     };
-    let file = fault.file.clone().or_else(|| model::package::file_of(&fault.pointer)).unwrap_or_else(|| "app".to_owned());
+    let file = fault.file.clone().or_else(|| model::package::file_of(&fault.pointer));
+    let place = match (file, fault.pointer.as_str()) {
+        (None, "") => String::new(),
+        (None, pointer) => format!("{pointer}: "),
+        (Some(file), pointer) => format!("{file} {pointer}: "),
+    };
     let hint = fault.hint.as_ref().map(|hint| format!(" (did you mean `{hint}`?)")).unwrap_or_default();
-    format!("{kind}: {file} {}: {}{hint}", fault.pointer, fault.message)
+    format!("{kind}: {place}{}{hint}", fault.message)
 }
 
 /// Reads an app from a folder or a ZIP file.

@@ -1,8 +1,8 @@
 //! In charge of commands that work on a workspace and end.
 //! Invariant: a command speaks to its terminal alone, so it runs the same here and within the server.
 
-use engine::Engine;
 use engine::Error;
+use engine::auth::Auth;
 
 use crate::cli::{App, Command, Common, User};
 use crate::terminal::{self, Terminal, print_error, read_line};
@@ -36,7 +36,7 @@ pub(crate) async fn run_here_or_there(common: &Common, command: Command) -> u8 {
             Ok(held) => match workspace::open(common, &held).await {
                 Ok(engine) => {
                     engine.start_jobs();
-                    let code = run(command, &engine, &terminal).await;
+                    let code = run(command, &Auth::new(engine.clone()), &terminal).await;
                     engine.jobs().stop();
                     engine.close().await;
                     code
@@ -63,8 +63,10 @@ fn wants_input(command: &Command) -> bool {
     matches!(command, Command::User(User::Add { password_stdin: true, .. } | User::ResetPassword { password_stdin: true, .. }))
 }
 
-/// Runs a command on an open workspace; the exit code.
-pub(crate) async fn run(command: Command, engine: &Engine, terminal: &Terminal) -> u8 {
+/// Runs a command on an open workspace; the exit code. `auth` is the one that requests are checked by: it remembers who is
+/// signed in, and must hear of who is not any more.
+pub(crate) async fn run(command: Command, auth: &Auth, terminal: &Terminal) -> u8 {
+    let engine = auth.engine();
     let done = match command {
         Command::App(App::Install { path }) => apps::install(engine, &path, false, terminal).await,
         Command::App(App::Upgrade { path }) => apps::install(engine, &path, true, terminal).await,
@@ -75,8 +77,8 @@ pub(crate) async fn run(command: Command, engine: &Engine, terminal: &Terminal) 
         Command::Import(import) => exchange::import(engine, &import, terminal).await,
         Command::Export(export) => exchange::export(engine, &export, terminal).await,
         Command::Backup(asked) => backup::backup(engine, &asked, terminal).await,
-        Command::User(user) => people::user(engine, user, terminal).await,
-        Command::Token(token) => people::token(engine, token, terminal).await,
+        Command::User(user) => people::user(auth, user, terminal).await,
+        Command::Token(token) => people::token(auth, token, terminal).await,
         Command::Doctor => doctor::run(engine, terminal).await,
         Command::Migrate => doctor::migrated(engine, terminal).await,
         Command::Schema(schema) => return schema::run(&schema, terminal),

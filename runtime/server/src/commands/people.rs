@@ -2,14 +2,15 @@
 
 use chrono::Duration;
 use engine::auth::{Auth, NewToken, NewUser};
-use engine::{Engine, Error};
+use engine::Error;
+use model::{Code, Message, Violation};
 use uuid::Uuid;
 
 use crate::cli::{Token, User};
 use crate::terminal::Terminal;
 
-pub(super) async fn user(engine: &Engine, asked: User, terminal: &Terminal) -> Result<u8, Error> {
-    let (auth, cx) = (Auth::new(engine.clone()), engine.system());
+pub(super) async fn user(auth: &Auth, asked: User, terminal: &Terminal) -> Result<u8, Error> {
+    let cx = auth.engine().system();
     match asked {
         User::Add { email, name, roles, department, manager, password_stdin } => {
             let password = terminal.input().map(str::to_owned);
@@ -22,11 +23,11 @@ pub(super) async fn user(engine: &Engine, asked: User, terminal: &Terminal) -> R
             let user = auth.create_user(&cx, new).await?;
             terminal.say(format!("{email} added ({user})"));
             if !password_stdin {
-                link(&auth, user, terminal).await?;
+                link(auth, user, terminal).await?;
             }
         }
         User::ResetPassword { email, password_stdin } => {
-            let user = find(&auth, &email).await?;
+            let user = find(auth, &email).await?;
             if password_stdin {
                 let Some(password) = terminal.input() else {
                     terminal.complain("trellis: --password-stdin reads a line, and there is none");
@@ -36,15 +37,15 @@ pub(super) async fn user(engine: &Engine, asked: User, terminal: &Terminal) -> R
                 terminal.say(format!("{email} has a new password; all sessions have ended"));
             } else {
                 auth.end_all(user, None).await?;
-                link(&auth, user, terminal).await?;
+                link(auth, user, terminal).await?;
             }
         }
         User::Enable { email } => {
-            auth.set_active(&cx, find(&auth, &email).await?, true).await?;
+            auth.set_active(&cx, find(auth, &email).await?, true).await?;
             terminal.say(format!("{email} may sign in"));
         }
         User::Disable { email } => {
-            auth.set_active(&cx, find(&auth, &email).await?, false).await?;
+            auth.set_active(&cx, find(auth, &email).await?, false).await?;
             terminal.say(format!("{email} is signed out and may not sign in"));
         }
         User::List => {
@@ -58,7 +59,8 @@ pub(super) async fn user(engine: &Engine, asked: User, terminal: &Terminal) -> R
 }
 
 async fn find(auth: &Auth, email: &str) -> Result<Uuid, Error> {
-    auth.find_user(email).await?.ok_or(Error::NotFound)
+    let nobody = || Violation::of_field("email", Code::NotFound, Message::new("unknown_person").with("name", email));
+    auth.find_user(email).await?.ok_or_else(|| nobody().into())
 }
 
 async fn link(auth: &Auth, user: Uuid, terminal: &Terminal) -> Result<(), Error> {
@@ -67,11 +69,10 @@ async fn link(auth: &Auth, user: Uuid, terminal: &Terminal) -> Result<(), Error>
     Ok(())
 }
 
-pub(super) async fn token(engine: &Engine, asked: Token, terminal: &Terminal) -> Result<u8, Error> {
+pub(super) async fn token(auth: &Auth, asked: Token, terminal: &Terminal) -> Result<u8, Error> {
     let Token::New { email, scopes, name, days } = asked;
-    let auth = Auth::new(engine.clone());
-    let user = find(&auth, &email).await?;
-    let expires_at = days.and_then(Duration::try_days).and_then(|days| engine.now().checked_add_signed(days));
+    let user = find(auth, &email).await?;
+    let expires_at = days.and_then(Duration::try_days).and_then(|days| auth.engine().now().checked_add_signed(days));
     let (secret, _) = auth.make_token(user, NewToken { name, scopes, expires_at }).await?;
     terminal.say(secret);
     Ok(crate::DONE)
