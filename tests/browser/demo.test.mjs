@@ -65,7 +65,8 @@ async function signedIn(options) {
   page.on('pageerror', (error) => faults.push(error.message));
   page.on('console', (message) => { if (message.type() === 'error') faults.push(message.text()); });
   await page.goto(base);
-  // The keyboard alone: the address has the focus when the page opens.
+  // The keyboard alone: the address gets the focus when the page opens, without a click.
+  await page.waitForFunction(() => document.activeElement?.id === 'email');
   await page.keyboard.type('admin@demo.local');
   await page.keyboard.press('Tab');
   await page.keyboard.type('trellis-demo');
