@@ -180,6 +180,12 @@ impl Ctx {
         }
     }
 
+    /// The same moment as the engine's own: nobody's name, all rights.
+    #[must_use]
+    pub fn as_system(&self) -> Self {
+        Self { caller: Caller::System, zone: self.app.zone, ..self.as_engine(self.cause) }
+    }
+
     /// The same request with all rights: what the engine does on its own account within it.
     #[must_use]
     pub fn as_engine(&self, cause: Cause) -> Self {

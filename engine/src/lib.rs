@@ -9,6 +9,7 @@ mod ctx;
 pub mod demo;
 mod doctor;
 mod documents;
+pub mod effects;
 mod error;
 pub mod exports;
 pub mod files;
@@ -16,15 +17,22 @@ pub mod imports;
 pub mod jobs;
 pub mod keys;
 mod meta;
+#[expect(dead_code, reason = "approvals and automations tell people; they follow")]
+mod notices;
 mod openapi;
 pub mod packages;
 pub mod people;
 mod publish;
 pub mod published;
 pub mod records;
+#[cfg_attr(not(test), expect(dead_code, reason = "automations write to robots; they follow"))]
+mod robots;
 pub mod scenarios;
+mod scheduler;
+mod secrets;
 pub mod seed;
 mod settings;
+mod times;
 mod titles;
 
 use std::collections::HashMap;
@@ -66,6 +74,9 @@ struct Inner {
     publishing: tokio::sync::Mutex<()>,
     files: files::FileStore,
     jobs: jobs::Jobs,
+    scheduler: scheduler::Scheduler,
+    effect_slots: Arc<tokio::sync::Semaphore>,
+    outside: Mutex<Arc<dyn effects::Outside>>,
 }
 
 /// How a workspace is opened.
@@ -112,6 +123,9 @@ impl Engine {
             publishing: tokio::sync::Mutex::new(()),
             files,
             jobs,
+            scheduler: scheduler::Scheduler::default(),
+            effect_slots: effects::slots(),
+            outside: Mutex::new(Arc::new(effects::outside::Nowhere)),
         })))
     }
 
@@ -171,8 +185,26 @@ impl Engine {
         &self.0.jobs
     }
 
+    /// Sets what speaks to the world on the engine's behalf; before that nothing outside is reached.
+    pub fn set_outside(&self, outside: Arc<dyn effects::Outside>) {
+        *self.0.outside.lock() = outside;
+    }
+
+    pub(crate) fn outside(&self) -> Arc<dyn effects::Outside> {
+        Arc::clone(&self.0.outside.lock())
+    }
+
+    pub(crate) fn effect_slots(&self) -> &Arc<tokio::sync::Semaphore> {
+        &self.0.effect_slots
+    }
+
+    pub(crate) fn scheduler(&self) -> &scheduler::Scheduler {
+        &self.0.scheduler
+    }
+
     /// Ends the threads and connections.
     pub async fn close(&self) {
+        self.0.scheduler.stop();
         self.0.jobs.stop();
         self.0.store.close().await;
     }

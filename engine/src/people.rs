@@ -51,7 +51,7 @@ impl Engine {
         }
         let now = self.now();
         let at = Arc::clone(&app);
-        let read = self.store().read(move |tx| person(tx, &at, user)).await?;
+        let read = self.store().read(move |tx| person_in(tx, &at, user)).await?;
         let Some(person) = read else { return Ok(None) };
         let grants = Arc::new(grants(&app, &person, now));
         let known = Known { person: Arc::new(person), grants, revision: app.revision, epoch };
@@ -118,8 +118,8 @@ fn id(def: &EntityDef, cells: &Cells, name: &str) -> Option<Uuid> {
     def.slot(name).and_then(|slot| cells.get(slot)).and_then(Value::as_uuid)
 }
 
-/// Reads a person.
-fn person(tx: &Tx, app: &Published, user: Uuid) -> Result<Option<Person>, Error> {
+/// Reads a person; none where there is no such active user.
+pub(crate) fn person_in(tx: &Tx, app: &Published, user: Uuid) -> Result<Option<Person>, Error> {
     let Some(def) = app.schema.find("core.user") else { return Ok(None) };
     let Some(cells) = tx.load(def, &[user], Lock::None)?.pop().flatten().filter(|cells| is_live(def, cells)) else { return Ok(None) };
     if def.slot("active").and_then(|slot| cells.get(slot)).and_then(Value::as_bool) == Some(false) {

@@ -81,6 +81,7 @@ async fn play(stage: &mut Stage, scenario: &Scenario) -> Result<(), (usize, Stri
     stage.people(scenario).await.map_err(|error| (0, told(&error)))?;
     for (index, step) in scenario.steps.iter().enumerate() {
         verbs::run(stage, step).await.map_err(|reason| (index + 1, reason))?;
+        stage.engine.run_due().await.map_err(|error| (index + 1, told(&error)))?;
     }
     Ok(())
 }

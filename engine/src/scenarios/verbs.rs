@@ -248,13 +248,19 @@ async fn aggregate(stage: &mut Stage, step: &Step) -> Result<(), Failure> {
 }
 
 async fn advance_clock(stage: &mut Stage, step: &Step) -> Result<(), Failure> {
-    if let Some(moment) = step.get("to").and_then(Json::as_str) {
-        let moment = DateTime::parse_from_rfc3339(moment).map_err(|error| error.to_string())?;
-        stage.clock.set(moment.with_timezone(&chrono::Utc));
-        return Ok(());
+    let target = match step.get("to").and_then(Json::as_str) {
+        Some(moment) => DateTime::parse_from_rfc3339(moment).map_err(|error| error.to_string())?.with_timezone(&chrono::Utc),
+        None => {
+            let span = word(step, "advance_clock")?;
+            let seconds = model::field::scalar::read_duration(span).ok_or_else(|| format!("`{span}` is not a duration"))?;
+            stage.engine.now() + Duration::seconds(seconds)
+        }
+    };
+    // What falls due on the way is done at its moment, in order.
+    while let Some(due) = stage.engine.next_due().await?.filter(|due| *due <= target) {
+        stage.clock.set(due.max(stage.engine.now()));
+        stage.engine.run_due().await?;
     }
-    let span = word(step, "advance_clock")?;
-    let seconds = model::field::scalar::read_duration(span).ok_or_else(|| format!("`{span}` is not a duration"))?;
-    stage.clock.advance(Duration::seconds(seconds));
+    stage.clock.set(target);
     Ok(())
 }

@@ -25,6 +25,8 @@ pub enum Lock {
     Change,
     /// Against everything, being referred to as well: they are about to go or to come back.
     Update,
+    /// Against everything, and those that another transaction holds are passed over: work that is shared.
+    Free,
 }
 
 /// An open transaction. Cheap to clone.
@@ -36,6 +38,7 @@ struct Open {
     alive: Cell<bool>,
     last: RefCell<Option<Fault>>,
     savepoints: Cell<u32>,
+    stirred: Cell<bool>,
 }
 
 enum On {
@@ -53,12 +56,21 @@ impl Tx {
     }
 
     fn on(on: On) -> Self {
-        Self(Rc::new(Open { on, alive: Cell::new(true), last: RefCell::new(None), savepoints: Cell::new(0) }))
+        Self(Rc::new(Open { on, alive: Cell::new(true), last: RefCell::new(None), savepoints: Cell::new(0), stirred: Cell::new(false) }))
     }
 
     /// Ends the handle: its work has returned.
     pub(crate) fn end(&self) {
         self.0.alive.set(false);
+    }
+
+    /// Says that there is something to do once this is committed.
+    pub fn stir(&self) {
+        self.0.stirred.set(true);
+    }
+
+    pub(crate) fn is_stirred(&self) -> bool {
+        self.0.stirred.get()
     }
 
     /// The last fault that the database gave.

@@ -122,6 +122,18 @@ pub(crate) struct Serve {
     /// Let others than this machine read /metrics
     #[arg(long, env = "TRELLIS_OPEN_METRICS")]
     pub(crate) open_metrics: bool,
+    /// The mail server: smtp://user:password@host:587?tls=required, or smtps://…
+    #[arg(long, env = "TRELLIS_SMTP", value_name = "URL", hide_env_values = true)]
+    pub(crate) smtp: Option<String>,
+    /// What mails come from: "Sales <crm@example.com>"
+    #[arg(long, env = "TRELLIS_MAIL_FROM", value_name = "ADDRESS")]
+    pub(crate) mail_from: Option<String>,
+    /// A certificate (PEM) that signed the mail server's, where no known authority did
+    #[arg(long, env = "TRELLIS_SMTP_CA", value_name = "FILE")]
+    pub(crate) smtp_ca: Option<std::path::PathBuf>,
+    /// Let webhooks reach addresses of private networks
+    #[arg(long, env = "TRELLIS_ALLOW_PRIVATE_ADDRESSES")]
+    pub(crate) allow_private_addresses: bool,
     /// The address of the owner's account, made at the first start
     #[arg(long, env = "TRELLIS_OWNER", default_value = "owner@trellis.local", value_name = "EMAIL")]
     pub(crate) owner: String,

@@ -2,10 +2,12 @@
 //! Invariant: a demonstration is for this machine alone: its passwords are printed.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use engine::Engine;
 use engine::demo::Loaded;
+use engine::effects::world::{Reach, World};
 use model::doc::Package;
 use runtime::{RuntimeState, Settings};
 use tokio::net::TcpListener;
@@ -51,6 +53,19 @@ fn check(options: &Serve) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// What speaks to mail servers and other systems.
+fn world(options: &Serve) -> Result<World, Refusal> {
+    let smtp_ca = match &options.smtp_ca {
+        Some(path) => Some(std::fs::read(path).map_err(|error| Refusal::Wrong(format!("--smtp-ca {}: {error}", path.display())))?),
+        None => None,
+    };
+    if options.smtp.is_some() != options.mail_from.is_some() {
+        return Err(Refusal::Wrong("--smtp and --mail-from go together".to_owned()));
+    }
+    let reach = Reach { smtp: options.smtp.clone(), mail_from: options.mail_from.clone(), smtp_ca, allow_private: options.allow_private_addresses };
+    World::new(&reach).map_err(|error| Refusal::Wrong(error.to_string()))
+}
+
 async fn serve(common: &Common, options: &Serve) -> Result<(), Refusal> {
     check(options)?;
     let held = workspace::hold(common)?;
@@ -59,8 +74,11 @@ async fn serve(common: &Common, options: &Serve) -> Result<(), Refusal> {
     let listener = TcpListener::bind(options.listen).await.map_err(|error| broken(&options.listen.to_string(), &error))?;
     let address = listener.local_addr().map_err(|error| broken("no address", &error))?;
     let mut told_to_stop = signals().map_err(|error| broken("signals", &error))?;
+    let world = world(options)?;
     let engine = workspace::open(common, &held).await?;
+    engine.set_outside(Arc::new(world));
     engine.start_jobs();
+    engine.start_scheduler();
     let base = options.base_url.clone().map_or_else(|| format!("http://{address}"), |url| url.trim_end_matches('/').to_owned());
     if options.demo {
         demonstrate(&engine, options).await.map_err(|error| broken("the demonstration could not be loaded", &error))?;

@@ -77,6 +77,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ("lettre", &["engine"]),
     ("reqwest", &["engine"]),
     ("rust_xlsxwriter", &["engine"]),
+    // What speaks to the outside: the roots that it trusts are inside the program.
+    ("rustls", &["engine"]),
+    ("webpki-roots", &["engine"]),
     ("similar", &["engine"]),
     ("strsim", &["model", "engine"]),
     ("zip", &["engine", "runtime", "designer", "server"]),

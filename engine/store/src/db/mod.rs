@@ -5,6 +5,9 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Notify;
 
 use crate::dialect::Dialect;
 use crate::fault::Fault;
@@ -65,7 +68,13 @@ impl Location {
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
 
-enum Inner {
+struct Inner {
+    base: Base,
+    /// Somebody committed something that is to be done.
+    stirred: Notify,
+}
+
+enum Base {
     Sqlite(sqlite::Lanes),
     Postgres(postgres::Pool),
 }
@@ -84,20 +93,20 @@ impl Store {
     /// # Errors
     /// Where it cannot be opened, or is of a newer version.
     pub async fn open(location: &Location) -> Result<Self, Fault> {
-        let inner = match location {
-            Location::SqliteFile(path) => Inner::Sqlite(sqlite::Lanes::open(Some(path.clone()))?),
-            Location::SqliteMemory => Inner::Sqlite(sqlite::Lanes::open(None)?),
-            Location::Postgres { url, schema } => Inner::Postgres(postgres::Pool::open(url, schema.as_deref()).await?),
+        let base = match location {
+            Location::SqliteFile(path) => Base::Sqlite(sqlite::Lanes::open(Some(path.clone()))?),
+            Location::SqliteMemory => Base::Sqlite(sqlite::Lanes::open(None)?),
+            Location::Postgres { url, schema } => Base::Postgres(postgres::Pool::open(url, schema.as_deref()).await?),
         };
-        let store = Self(Arc::new(inner));
+        let store = Self(Arc::new(Inner { base, stirred: Notify::new() }));
         store.write(system::migrate).await?;
         Ok(store)
     }
 
     fn dialect(&self) -> Dialect {
-        match &*self.0 {
-            Inner::Sqlite(_) => Dialect::Sqlite,
-            Inner::Postgres(_) => Dialect::Postgres,
+        match &self.0.base {
+            Base::Sqlite(_) => Dialect::Sqlite,
+            Base::Postgres(_) => Dialect::Postgres,
         }
     }
 
@@ -123,9 +132,9 @@ impl Store {
         E: From<Fault> + Send + 'static,
         F: Fn(&Tx) -> Result<T, E> + Send + Sync + 'static,
     {
-        match &*self.0 {
-            Inner::Sqlite(lanes) => lanes.read(work).await,
-            Inner::Postgres(pool) => pool.run(work, false).await,
+        match &self.0.base {
+            Base::Sqlite(lanes) => lanes.read(work).await,
+            Base::Postgres(pool) => pool.run(work, false).await,
         }
     }
 
@@ -139,16 +148,32 @@ impl Store {
         E: From<Fault> + Send + 'static,
         F: Fn(&Tx) -> Result<T, E> + Send + Sync + 'static,
     {
-        match &*self.0 {
-            Inner::Sqlite(lanes) => lanes.write(work).await,
-            Inner::Postgres(pool) => {
+        let stirs = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&stirs);
+        let work = move |tx: &Tx| {
+            let result = work(tx);
+            told.store(tx.is_stirred(), Ordering::Release);
+            result
+        };
+        let result = match &self.0.base {
+            Base::Sqlite(lanes) => lanes.write(work).await,
+            Base::Postgres(pool) => {
                 let result = pool.run(work, true).await;
                 if result.is_ok() {
                     pool.number_changes().await;
                 }
                 result
             }
+        };
+        if result.is_ok() && stirs.load(Ordering::Acquire) {
+            self.0.stirred.notify_one();
         }
+        result
+    }
+
+    /// Waits until something was committed that is to be done; at once where that was since the last call.
+    pub async fn stirred(&self) {
+        self.0.stirred.notified().await;
     }
 
     /// Writes a consistent copy of the whole database into a file, while work goes on.
@@ -156,17 +181,17 @@ impl Store {
     /// # Errors
     /// Where the database has no such thing, or the file cannot be written.
     pub async fn backup(&self, path: PathBuf) -> Result<(), Fault> {
-        match &*self.0 {
-            Inner::Sqlite(lanes) => lanes.backup(path).await,
-            Inner::Postgres(_) => Err(Fault::Sql("use pg_dump for a workspace on PostgreSQL".to_owned())),
+        match &self.0.base {
+            Base::Sqlite(lanes) => lanes.backup(path).await,
+            Base::Postgres(_) => Err(Fault::Sql("use pg_dump for a workspace on PostgreSQL".to_owned())),
         }
     }
 
     /// Stops taking work and closes the connections.
     pub async fn close(&self) {
-        match &*self.0 {
-            Inner::Sqlite(lanes) => lanes.close(),
-            Inner::Postgres(pool) => pool.close().await,
+        match &self.0.base {
+            Base::Sqlite(lanes) => lanes.close(),
+            Base::Postgres(pool) => pool.close().await,
         }
     }
 }

@@ -67,6 +67,7 @@ impl Dialect {
             (Self::Postgres, Lock::Share) => " FOR KEY SHARE",
             (Self::Postgres, Lock::Change) => " FOR NO KEY UPDATE",
             (Self::Postgres, Lock::Update) => " FOR UPDATE",
+            (Self::Postgres, Lock::Free) => " FOR UPDATE SKIP LOCKED",
         }
     }
 

@@ -6,7 +6,7 @@ use model::{Storage, Value};
 
 use crate::fault::Fault;
 use crate::sql::{Decode, Sql};
-use crate::tx::Tx;
+use crate::tx::{Lock, Tx};
 
 pub mod access;
 pub mod change;
@@ -15,9 +15,12 @@ pub mod idempotency;
 pub mod job;
 pub mod member;
 pub mod number;
+pub mod outbox;
 pub mod personal;
 pub mod revision;
+pub mod run;
 pub mod stay;
+pub mod timer;
 
 /// One of the workspace's own tables.
 #[derive(Debug)]
@@ -45,6 +48,8 @@ pub enum Cond<'a> {
     Gt(&'a str, Value),
     /// It is empty.
     Empty(&'a str),
+    /// It is not empty.
+    Set(&'a str),
 }
 
 /// An order: a column, and whether it falls.
@@ -76,12 +81,25 @@ const FIRST: &[&Table] = &[
     &idempotency::IDEMPOTENCY,
     &file::FILE,
     &job::JOB,
+    &timer::TIMER,
+    &outbox::OUTBOX,
+    &run::RUN,
+    &run::RUN_STEP,
+    &run::DEFINITION,
     &personal::SAVED_VIEW,
     &personal::PREFERENCE,
 ];
 
 /// The version of the tables that this program knows.
 const VERSION: i64 = 1;
+
+/// The JSON that a cell holds.
+pub(crate) fn json_of(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Json(json) => serde_json::Value::clone(json),
+        _ => serde_json::Value::Null,
+    }
+}
 
 /// Brings the tables up to date.
 ///
@@ -149,6 +167,7 @@ fn conditions(sql: &mut Sql, table: &Table, conditions: &[Cond<'_>]) {
             Cond::Lt(name, value) => sql.name(name).push(" < ").bind(table.storage(name), value.clone()),
             Cond::Gt(name, value) => sql.name(name).push(" > ").bind(table.storage(name), value.clone()),
             Cond::Empty(name) => sql.name(name).push(" IS NULL"),
+            Cond::Set(name) => sql.name(name).push(" IS NOT NULL"),
             Cond::In(_, values) if values.is_empty() => sql.push("1 = 0"),
             Cond::In(name, values) => {
                 let storage = table.storage(name);
@@ -204,6 +223,14 @@ impl Tx {
     /// # Errors
     /// Where the database cannot.
     pub fn find(&self, table: &Table, fit: &[Cond<'_>], order: &[Order<'_>], limit: u32) -> Result<Vec<Vec<Value>>, Fault> {
+        self.find_locked(table, fit, order, limit, Lock::None)
+    }
+
+    /// The rows that fit, at most `limit`, locked until the transaction ends.
+    ///
+    /// # Errors
+    /// Where the database cannot.
+    pub fn find_locked(&self, table: &Table, fit: &[Cond<'_>], order: &[Order<'_>], limit: u32, lock: Lock) -> Result<Vec<Vec<Value>>, Fault> {
         let mut sql = self.sql();
         sql.push("SELECT ").list(table.columns, ", ", |sql, (name, _)| {
             sql.name(name);
@@ -217,6 +244,7 @@ impl Tx {
             });
         }
         sql.push(" LIMIT ").bind(Storage::Int, Value::Int(i64::from(limit)));
+        sql.push(self.dialect().lock(lock));
         self.query(&sql, &table.decodes())
     }
 

@@ -1,8 +1,8 @@
 //! In charge of `trellis user` and `trellis token`: people without a browser.
 
 use chrono::Duration;
-use engine::auth::{Auth, NewToken, NewUser};
 use engine::Error;
+use engine::auth::{Auth, NewToken, NewUser};
 use model::{Code, Message, Violation};
 use uuid::Uuid;
 
