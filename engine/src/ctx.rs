@@ -84,6 +84,8 @@ pub enum Cause {
     Seed,
     /// A change set was taken back.
     Undo,
+    /// An automation did it.
+    Automation,
 }
 
 impl Cause {
@@ -97,6 +99,7 @@ impl Cause {
             Self::Cascade => "cascade",
             Self::Seed => "seed",
             Self::Undo => "undo",
+            Self::Automation => "automation",
         }
     }
 }

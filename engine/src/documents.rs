@@ -1,5 +1,5 @@
 //! In charge of trying the languages in documents that nothing compiles at publish: filters, conditions and texts of
-//! views, forms, roles, dashboards, automations, flows, conversions, pools, papers and messages.
+//! views, forms, roles, dashboards, flows, conversions, pools, papers and messages.
 //! Invariant: what passes here compiles when it is used; nothing half-valid is published.
 
 use model::doc::{App, Condition, EntityRights, FieldRule, Form, Scope, Step, View, Widget};
@@ -168,17 +168,6 @@ impl<'a> Trying<'a> {
     }
 
     fn running(&mut self, app: &App) {
-        for (name, automation) in &app.automations {
-            let at = format!("/automations/{name}");
-            let def = automation.on.get("entity").and_then(Json::as_str).and_then(|entity| self.entity(entity));
-            if let Some(def) = def {
-                self.json_condition(def, automation.on.get("show_if"), &format!("{at}/on/show_if"));
-                self.condition(def, automation.condition.as_ref(), &format!("{at}/if"));
-            }
-            for (step, doc) in &automation.steps {
-                self.step(doc, &format!("{at}/steps/{step}"));
-            }
-        }
         for (name, approval) in &app.approvals {
             let at = format!("/approvals/{name}");
             let Some(def) = self.entity(&approval.entity) else { continue };

@@ -10,7 +10,7 @@ use crate::Engine;
 use crate::ctx::Ctx;
 
 /// The calls that every workspace has: method, path, what it does.
-const CALLS: [(&str, &str, &str); 34] = [
+const CALLS: [(&str, &str, &str); 41] = [
     ("post", "/auth/login", "Sign in: {\"email\", \"password\"}"),
     ("post", "/auth/logout", "Sign out"),
     ("post", "/auth/password", "Change one's password: {\"current\", \"new\"}"),
@@ -40,6 +40,13 @@ const CALLS: [(&str, &str, &str); 34] = [
     ("get", "/admin/departments", "All departments"),
     ("get", "/admin/settings", "Settings of apps"),
     ("get", "/admin/jobs", "Jobs"),
+    ("get", "/admin/secrets/{app}", "The names of an app's secrets"),
+    ("patch", "/admin/secrets/{app}", "Set secrets of an app; null removes one"),
+    ("get", "/automations/runs", "Runs of automations, newest first: automation, state, record, before, limit"),
+    ("get", "/automations/runs/{id}", "One run with what each step did"),
+    ("post", "/automations/runs/{id}/retry", "Let a run go on from the step that failed"),
+    ("post", "/automations/runs/{id}/cancel", "Give a run up"),
+    ("get", "/automations/{automation}/hook", "Where another system calls an automation"),
     ("get", "/design/apps", "Installed apps"),
     ("post", "/design/apps", "Install an app (ZIP) or a new version of one"),
     ("get", "/design/apps/{app}/export", "An app as a ZIP file"),

@@ -110,6 +110,14 @@ impl Engine {
     }
 }
 
+/// The facts of a person as they are now, within an open transaction; none where there is no such active user.
+pub(crate) fn context_in(cx: &Ctx, tx: &Tx, user: Uuid) -> Result<Option<Ctx>, Error> {
+    let Some(person) = person_in(tx, &cx.app, user)? else { return Ok(None) };
+    let grants = if person.admin { Arc::clone(&cx.app.all_grants) } else { Arc::new(grants(&cx.app, &person, cx.now)) };
+    let (zone, locale) = (person.zone, person.locale.clone());
+    Ok(Some(Ctx { grants, zone, locale, caller: Caller::Person(Arc::new(person)), channel: Channel::Request, ..cx.clone() }))
+}
+
 fn text(def: &EntityDef, cells: &Cells, name: &str) -> Option<String> {
     def.slot(name).and_then(|slot| cells.get(slot)).and_then(Value::as_text).map(str::to_owned)
 }

@@ -368,6 +368,7 @@ fn switch(tx: &Tx, context: &Ctx, old: &Published, new: &Arc<Published>, now: Da
         let context = Ctx { app: Arc::clone(new), grants: Arc::clone(&new.all_grants), ..context.clone() };
         recompute_all(&context, tx, &fresh)?;
     }
+    crate::automations::schedule::published(context, tx, new)?;
     record(tx, new, now, by, note)
 }
 

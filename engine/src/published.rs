@@ -41,6 +41,10 @@ pub struct Published {
     pub zone: chrono_tz::Tz,
     /// All rights.
     pub all_grants: Arc<Grants>,
+    /// What runs when something happens.
+    pub(crate) automations: crate::automations::Automations,
+    /// Working time, by qualified name.
+    pub(crate) calendars: HashMap<String, Arc<crate::times::calendar::WorkingTime>>,
 }
 
 /// What is compiled for one entity.
@@ -213,6 +217,7 @@ impl Published {
         let mut compiling = Compiling { schema: &schema, faults: Vec::new() };
         let plans: Vec<EntityPlan> = schema.entities.iter().map(|def| compiling.entity(def)).collect();
         let mut faults = compiling.faults;
+        let automations = crate::automations::Automations::compile(&schema, &mut faults);
         let graph = match Graph::build(&schema) {
             Ok(graph) => Some(graph),
             Err(more) => {
@@ -220,7 +225,7 @@ impl Published {
                 None
             }
         };
-        let Some(graph) = graph.filter(|_| faults.is_empty()) else { return Err(faults) };
+        let Some(graph) = graph.filter(|_| faults.iter().all(|fault| fault.severity != model::Severity::Error)) else { return Err(faults) };
         let settings = apps.iter().map(|(name, app)| (name.to_string(), settings_of(app, set.get(name.as_str())))).collect();
         let settings: HashMap<String, Map<String, Json>> = settings;
         let zone = settings.get("core").and_then(|core| core.get("time_zone")).and_then(Json::as_str).and_then(|name| name.parse().ok());
@@ -235,6 +240,8 @@ impl Published {
             settings,
             zone: zone.unwrap_or(chrono_tz::UTC),
             all_grants,
+            automations,
+            calendars: crate::times::calendar::WorkingTime::all(apps),
         })
     }
 
@@ -257,6 +264,12 @@ impl Published {
     pub fn settings_of(&self, app: &str) -> &Map<String, Json> {
         static NONE: std::sync::LazyLock<Map<String, Json>> = std::sync::LazyLock::new(Map::new);
         self.settings.get(app).unwrap_or(&NONE)
+    }
+
+    /// The calendar that a document of `app` names, bare or qualified.
+    #[must_use]
+    pub fn calendar(&self, app: &str, name: &str) -> Option<&Arc<crate::times::calendar::WorkingTime>> {
+        if name.contains('.') { self.calendars.get(name) } else { self.calendars.get(&format!("{app}.{name}")) }
     }
 
     /// The documents of the app called `name`.

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use store::system::outbox;
 use store::system::timer::{self, Timer};
+use store::system::{outbox, run};
 use store::{Fault, Tx};
 use tokio::sync::Notify;
 
@@ -33,7 +33,12 @@ pub(crate) trait TimerKind: Sync {
 }
 
 /// Every kind of timer.
-static KINDS: &[&dyn TimerKind] = &[&crate::notices::DigestKind];
+static KINDS: &[&dyn TimerKind] = &[
+    &crate::notices::DigestKind,
+    &crate::automations::schedule::ScheduleKind,
+    &crate::automations::schedule::DateKind,
+    &crate::automations::schedule::FillKind,
+];
 
 /// What somebody who acts on a timer works with.
 #[expect(dead_code, reason = "kinds of timers that need all of it follow")]
@@ -83,6 +88,8 @@ pub(crate) struct Scheduler {
     stopped: AtomicBool,
     wake: Notify,
     effects: Notify,
+    /// The line of runs that had its turn last.
+    line: parking_lot::Mutex<String>,
 }
 
 impl Scheduler {
@@ -91,6 +98,11 @@ impl Scheduler {
         self.stopped.store(true, Ordering::Release);
         self.wake.notify_one();
         self.effects.notify_one();
+    }
+
+    /// The line of runs that had its turn last.
+    pub(crate) fn line(&self) -> &parking_lot::Mutex<String> {
+        &self.line
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
@@ -110,7 +122,7 @@ impl Engine {
     /// Where the store could not, or something sets itself off without end.
     pub async fn run_due(&self) -> Result<(), Error> {
         for _ in 0..ROUNDS {
-            let did = self.fire_timers().await?;
+            let did = self.fire_timers().await? + self.step_runs().await?;
             if did > 0 {
                 continue;
             }
@@ -126,7 +138,7 @@ impl Engine {
     /// # Errors
     /// Where the store could not.
     pub async fn next_due(&self) -> Result<Option<DateTime<Utc>>, Error> {
-        self.store().read(|tx| Ok::<_, Error>([timer::earliest(tx)?, outbox::earliest(tx)?].into_iter().flatten().min())).await
+        self.store().read(|tx| Ok::<_, Error>([timer::earliest(tx)?, run::earliest(tx)?, outbox::earliest(tx)?].into_iter().flatten().min())).await
     }
 
     /// Starts the loops of this process, once.
@@ -206,7 +218,7 @@ pub(crate) fn caught<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Er
 /// Timers and runs, as they fall due.
 async fn due_loop(engine: Engine) {
     while !engine.scheduler().is_stopped() {
-        let did = engine.fire_timers().await;
+        let did = async { Ok::<_, Error>(engine.fire_timers().await? + engine.step_runs().await?) }.await;
         engine.scheduler().effects.notify_one();
         match did {
             Ok(0) => {

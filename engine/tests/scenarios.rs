@@ -31,3 +31,8 @@ async fn service_desk() {
 async fn kitchen_sink() {
     passes("tests/apps/kitchen_sink").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn automations() {
+    passes("tests/apps/automations").await;
+}

@@ -29,6 +29,7 @@ pub fn router(state: RuntimeState) -> Router {
     Router::new()
         .merge(api::router())
         .merge(api::health::router())
+        .merge(api::automations::hooks())
         .merge(pages::router().layer(smaller()))
         .fallback(http::caller::nothing_here)
         .layer(middleware::from_fn_with_state(state.clone(), http::around::around))

@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 use crate::eval::HostFault;
 use crate::expr::{EvalFault, Expression, Kind, Place, Use, decimal, fit};
 use crate::query::{Column, Moment, Path, SystemView, column_of, resolve_path};
-use crate::scope::Scope;
+use crate::scope::{Extra, Scope};
 use crate::text::{Escape, TextTemplate};
 
 /// A value, compiled.
@@ -42,7 +42,10 @@ impl CompiledValue {
         let (how, rule) = match spec {
             ValueSpec::Plain(json) => (How::Plain(Input::from(json)), ValueRule::default()),
             ValueSpec::Rule(rule) => {
-                let how = if let Some(from) = &rule.from {
+                let how = if let Some(from) = rule.from.as_ref().filter(|from| is_given(&place, from)) {
+                    let compiled = Expression::compile_at(Place { usage: Use::Value, ..place }, from);
+                    How::Expression(compiled.map_err(|faults| faults.into_iter().map(|fault| (fault.message, fault.hint)).collect::<Vec<_>>())?)
+                } else if let Some(from) = &rule.from {
                     let path = resolve_path(place.schema, place.entity, from, &SystemView, "").map_err(|fault| one(fault.wording.text("en")))?;
                     How::From(path)
                 } else if let Some(text) = &rule.text {
@@ -64,9 +67,44 @@ impl CompiledValue {
     /// # Errors
     /// Where the value does not fit the field.
     pub fn make(&self, scope: &Scope<'_>, field: &FieldDef) -> Result<Vec<Value>, Reject> {
+        match self.made(scope, field)? {
+            Made::Cells(cells) => Ok(cells),
+            Made::Input(input) => accept(field, &input, scope),
+        }
+    }
+
+    /// The value as somebody would send it for `field`.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub fn send(&self, scope: &Scope<'_>, field: &FieldDef) -> Result<Input, Reject> {
+        match self.made(scope, field)? {
+            Made::Cells(cells) => Ok(sent(field, &cells)),
+            Made::Input(input) => Ok(input),
+        }
+    }
+
+    /// The fields of the record, and over its references, that it reads.
+    #[must_use]
+    pub fn reads(&self) -> Vec<Path> {
+        match &self.how {
+            How::Plain(_) => Vec::new(),
+            How::From(path) => vec![path.clone()],
+            How::Expression(expression) => expression.reads().to_vec(),
+            How::Text(_) => Vec::new(),
+        }
+    }
+
+    /// The rule that it is made by; the empty one for a plain value.
+    #[must_use]
+    pub fn rule(&self) -> &ValueRule {
+        &self.rule
+    }
+
+    fn made(&self, scope: &Scope<'_>, field: &FieldDef) -> Result<Made, Reject> {
         let refused = |message: String| Reject::new(Code::WrongType, Message::new("wrong_type").with("expected", message));
         let input = match &self.how {
-            How::Plain(input) => return accept(field, input, scope),
+            How::Plain(input) => return Ok(Made::Input(input.clone())),
             How::Expression(expression) => {
                 let value = expression.eval(scope).map_err(|fault: EvalFault| refused(fault.to_string()))?;
                 match expression.kind() {
@@ -77,7 +115,7 @@ impl CompiledValue {
             How::From(path) => {
                 let cells = read(path, scope).map_err(|fault| refused(fault.to_string()))?;
                 if self.is_copy() && is_same_kind(path.target(scope.schema), field) {
-                    return Ok(cells);
+                    return Ok(Made::Cells(cells));
                 }
                 match (path.target(scope.schema), cells.first()) {
                     (from, Some(value @ Value::Uuid(_))) if matches!(from.role, Role::Reference(_)) => {
@@ -86,13 +124,25 @@ impl CompiledValue {
                     (from, _) => sent(from, &cells),
                 }
             }
-            How::Text(template) => {
-                let texts: Vec<(Vec<String>, String)> = template.names().into_iter().map(|name| (name.clone(), text_of(&name, scope))).collect();
-                Input::Text(template.render_texts(&texts).map_err(refused)?)
-            }
+            How::Text(template) => Input::Text(render(template, scope).map_err(refused)?),
         };
         let input = transform(&self.rule, input)?;
-        accept(field, &shaped(input, field), scope)
+        Ok(Made::Input(if self.rule.find.is_some() { input } else { shaped(input, field) }))
+    }
+
+    /// The value on its own, for no field: a part of a payload.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub fn alone(&self, scope: &Scope<'_>) -> Result<Input, Reject> {
+        let refused = |message: String| Reject::new(Code::WrongType, Message::new("wrong_type").with("expected", message));
+        let input = match &self.how {
+            How::Plain(input) => return Ok(input.clone()),
+            How::Expression(expression) => input_of(&expression.eval(scope).map_err(|fault| refused(fault.to_string()))?),
+            How::From(path) => sent(path.target(scope.schema), &read(path, scope).map_err(|fault| refused(fault.to_string()))?),
+            How::Text(template) => Input::Text(render(template, scope).map_err(refused)?),
+        };
+        transform(&self.rule, input)
     }
 
     /// Whether the value is taken as it is.
@@ -100,6 +150,27 @@ impl CompiledValue {
         let rule = &self.rule;
         rule.split.is_none() && rule.map.is_none() && rule.scale.is_none() && rule.format.is_none() && rule.find.is_none()
     }
+}
+
+/// What was made: cells as they are kept, or a value as it is sent.
+enum Made {
+    Cells(Vec<Value>),
+    Input(Input),
+}
+
+/// Whether a path begins at something given, not at the record.
+fn is_given(place: &Place<'_>, from: &str) -> bool {
+    let first = from.split('.').next().unwrap_or_default();
+    place.given.iter().any(|(name, _)| name == first)
+}
+
+/// The text of a template over a scope, as people read it.
+///
+/// # Errors
+/// Where the template reaches a limit.
+pub fn render(template: &TextTemplate, scope: &Scope<'_>) -> Result<String, String> {
+    let texts: Vec<(Vec<String>, String)> = template.names().into_iter().map(|name| (name.clone(), text_of(&name, scope))).collect();
+    template.render_texts(&texts)
 }
 
 /// Whether what one field holds may stand in the other as it is: stored files, which are not sent as they are kept.
@@ -133,8 +204,16 @@ fn read(path: &Path, scope: &Scope<'_>) -> Result<Vec<Value>, HostFault> {
     Ok(field.cells(cells).to_vec())
 }
 
-/// What people see of the field that a template names, of the record or over its references.
+/// What people see of what a template names: a field of the record or over its references, or something given.
 fn text_of(name: &[String], scope: &Scope<'_>) -> String {
+    match name.split_first().and_then(|(first, rest)| Some((scope.given(first)?, rest))) {
+        Some((Extra::Record(entity, cells), rest)) => {
+            let inner = Scope { entity: *entity, record: cells, extra: &[], ..*scope };
+            return text_of(rest, &inner);
+        }
+        Some((given, rest)) => return text_of_given(given, rest),
+        None => {}
+    }
     let own = if name.first().is_some_and(|first| first == "record") { name.get(1..).unwrap_or_default() } else { name };
     let text = resolve_path(scope.schema, scope.entity, &own.join("."), &SystemView, "").ok().and_then(|path| {
         let cells = read(&path, scope).ok()?;
@@ -142,6 +221,25 @@ fn text_of(name: &[String], scope: &Scope<'_>) -> String {
         Some(typed.text(&cells, TextContext { locale: scope.locale, zone: scope.params.zone }))
     });
     text.unwrap_or_default()
+}
+
+/// A value that was given, as text.
+fn text_of_given(given: &Extra<'_>, rest: &[String]) -> String {
+    let value = match (given, rest) {
+        (Extra::Values(values), [name, ..]) => values.get(name.as_str()).cloned().unwrap_or_default(),
+        (Extra::Value(value), _) => value.clone(),
+        (Extra::Values(_), []) | (Extra::Record(..), _) => Value::Null,
+    };
+    let mut input = input_of(&value);
+    for name in rest.iter().skip(usize::from(matches!(given, Extra::Values(_)))) {
+        input = input.get(name).cloned().unwrap_or(Input::Null);
+    }
+    match input {
+        Input::Null => String::new(),
+        Input::Text(text) => text,
+        Input::Number(digits) => digits,
+        other => other.to_json().to_string(),
+    }
 }
 
 /// An id as it is sent to a field that points at records: with its entity where the field may point at several.

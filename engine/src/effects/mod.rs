@@ -21,6 +21,7 @@ pub(crate) mod mail;
 pub mod outside;
 pub mod world;
 
+pub(crate) use http::HTTP;
 pub use outside::{Answer, Mail, Outside, Refused, Request};
 
 /// One kind of effect.

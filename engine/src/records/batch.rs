@@ -166,9 +166,14 @@ fn each(cx: &Ctx, tx: &Tx, batch: &Batch) -> Result<(Results, Vec<ChangeNote>), 
 fn run(cx: &Ctx, tx: &Tx, entity: EntityId, submissions: Vec<Submission>) -> Result<(Results, Vec<ChangeNote>), Error> {
     let writer = Writer::new(cx, tx);
     let results = write::write_slice(&writer, entity, submissions)?;
+    let happened = std::mem::take(&mut writer.log.borrow_mut().happened);
+    if !happened.is_empty() {
+        crate::automations::raise::after(&writer, &happened)?;
+    }
     let mut log = writer.log.borrow_mut();
     log.flush(tx)?;
-    let notes = log.touched.drain(..).map(|(entity, id, op)| ChangeNote { entity: cx.app.schema.entity(entity).name.to_string(), id, op }).collect();
+    let mut notes = std::mem::take(&mut log.told);
+    notes.extend(log.touched.drain(..).map(|(entity, id, op)| ChangeNote { entity: cx.app.schema.entity(entity).name.to_string(), id, op }));
     drop(log);
     Ok((results, notes))
 }

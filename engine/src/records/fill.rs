@@ -206,15 +206,21 @@ fn source_value(w: &Writer<'_>, slice: &Slice<'_>, plan: &FillPlan, record: &mod
 
 /// The cells of the field at the end of a path.
 pub(crate) fn along(w: &Writer<'_>, path: &Path, record: &model::Cells) -> Result<Vec<Value>, Error> {
+    let here = along_hops(w, &path.hops, record)?;
+    Ok(here.map(|cells| w.def(path.entity).field(path.field).cells(&cells).to_vec()).unwrap_or_default())
+}
+
+/// The record that references lead to from another; none where one of them is empty.
+pub(crate) fn along_hops(w: &Writer<'_>, hops: &[rules::query::Hop], record: &model::Cells) -> Result<Option<std::sync::Arc<model::Cells>>, Error> {
     let mut here = std::sync::Arc::new(record.clone());
-    for hop in &path.hops {
-        let Some(id) = w.def(hop.from).field(hop.field).cells(&here).first().and_then(Value::as_uuid) else { return Ok(Vec::new()) };
+    for hop in hops {
+        let Some(id) = w.def(hop.from).field(hop.field).cells(&here).first().and_then(Value::as_uuid) else { return Ok(None) };
         match w.reader.read(hop.to, id)? {
             Some(cells) => here = cells,
-            None => return Ok(Vec::new()),
+            None => return Ok(None),
         }
     }
-    Ok(w.def(path.entity).field(path.field).cells(&here).to_vec())
+    Ok(Some(here))
 }
 
 /// Puts copied cells into a field of perhaps another scale or shape.

@@ -2,6 +2,7 @@
 //! Invariant: written in the change's own transaction; encrypted and secret values never enter it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use model::field::{Numbers, Role};
 use model::{Cells, EntityDef, EntityId, FieldDef, Value};
@@ -10,6 +11,8 @@ use store::Tx;
 use store::system::change::{self, ChangeRow};
 use uuid::Uuid;
 
+use crate::automations::raise::{Happened, sets_off};
+use crate::automations::trigger::Event;
 use crate::ctx::{Cause, Ctx};
 use crate::records::accept::differs;
 
@@ -50,6 +53,10 @@ pub(crate) struct Log {
     pub(crate) touched: Vec<(EntityId, Uuid, Op)>,
     /// The change set of what is being done, where it is not the request's.
     pub(crate) change_set: Option<Uuid>,
+    /// What may set automations off.
+    pub(crate) happened: Vec<Happened>,
+    /// What others are told beside: what automations wrote inside the transaction.
+    pub(crate) told: Vec<super::ChangeNote>,
 }
 
 impl Log {
@@ -62,6 +69,11 @@ impl Log {
         }
         let version = def.slot("version").and_then(|slot| after.get(slot)).and_then(Value::as_int).unwrap_or_default();
         self.touched.push((def.id, id, op));
+        if sets_off(cause) && cx.app.automations.concern(def.id) {
+            let (before, after) = (before.map(|cells| Arc::new(cells.clone())), Arc::new(after.clone()));
+            let event = Event { op, computed: cause == Cause::Computed, before, after };
+            self.happened.push(Happened { entity: def.id, id, event });
+        }
         self.rows.push(ChangeRow {
             entity: def.name.as_str().to_owned(),
             record: id,

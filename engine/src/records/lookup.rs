@@ -66,6 +66,12 @@ impl<'a> Reader<'a> {
         self.sight.borrow_mut().clear();
     }
 
+    /// Forgets what was read: something else may have written it.
+    pub(crate) fn forget(&self) {
+        self.seen.borrow_mut().clear();
+        self.sight.borrow_mut().clear();
+    }
+
     /// Whether the caller sees a live record.
     pub(crate) fn in_sight(&self, cx: &Ctx, entity: EntityId, id: Uuid) -> Result<bool, Error> {
         if let Some(known) = self.sight.borrow().get(&(entity, id)) {

@@ -50,6 +50,7 @@ pub(crate) fn delete(w: &Writer<'_>, entity: EntityId, id: Uuid, version: Option
     {
         return Err(Error::of(Code::Locked, Message::new("locked")));
     }
+    crate::automations::raise::before_removal(w, def, id, Op::Deleted, &before)?;
     let set = w.cx.change_set.or(w.log.borrow().change_set).unwrap_or_else(|| w.cx.new_id());
     let outer = w.log.borrow_mut().change_set.replace(set);
     let result = bin(w, entity, &[id], w.cx.cause);
@@ -189,6 +190,7 @@ pub(crate) fn restore(w: &Writer<'_>, entity: EntityId, id: Uuid) -> Result<Writ
     if !matches(&grant.read)? || !matches(&grant.delete)? {
         return Err(Error::NotFound);
     }
+    crate::automations::raise::before_removal(w, def, id, Op::Restored, &binned)?;
     let changes = change_set_of(w, id)?;
     let mut touched = Vec::new();
     let mut version = 0;

@@ -21,7 +21,7 @@ pub(crate) const MAX_DEPTH: u8 = 8;
 /// Writes submissions of one entity within an open transaction: a result for each, in order. With an error nothing of the
 /// transaction may be kept; a faulty row alone is not written while the others are.
 pub(crate) fn write_slice(w: &Writer<'_>, entity: EntityId, submissions: Vec<Submission>) -> Result<Vec<Result<Written, Error>>, Error> {
-    if w.cx.depth > MAX_DEPTH {
+    if w.cx.depth >= MAX_DEPTH {
         return Err(Error::of(model::Code::DepthExceeded, model::Message::new("depth_exceeded")));
     }
     let mut results: Vec<Option<Result<Written, Error>>> = submissions.iter().map(|_| None).collect();
@@ -56,6 +56,9 @@ fn through_the_list(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error> 
     moves::begin(w, slice);
     fill::fill(w, slice)?;
     formulas::compute(w, slice)?;
+    if crate::automations::raise::before(w, slice)? {
+        formulas::compute(w, slice)?;
+    }
     check::check(w, slice)?;
     moves::check(w, slice)?;
     lines::accept(w, slice)?;

@@ -20,6 +20,9 @@ use crate::records::{Batch, Channel, Submission};
 use crate::{Engine, Options};
 
 mod compare;
+mod press;
+mod sinks;
+mod told;
 mod verbs;
 
 /// What became of a scenario.
@@ -38,6 +41,7 @@ pub(crate) struct Stage {
     pub(crate) engine: Engine,
     pub(crate) clock: ManualClock,
     pub(crate) app: String,
+    sinks: Arc<sinks::Sinks>,
     users: BTreeMap<String, Uuid>,
     departments: BTreeMap<String, Uuid>,
     /// Saved records: entity and id.
@@ -67,7 +71,9 @@ async fn run(package: &Package, others: &[Package], scenario: &Scenario) -> Resu
     packages.push(package.clone());
     engine.publish(&engine.system(), packages, "scenario").await?;
     let app = package.app.app.name.clone();
-    let mut stage = Stage { engine, clock, app, users: BTreeMap::new(), departments: BTreeMap::new(), saved: BTreeMap::new() };
+    let sinks = Arc::new(sinks::Sinks::new(clock.clone()));
+    engine.set_outside(Arc::clone(&sinks) as Arc<dyn crate::effects::Outside>);
+    let mut stage = Stage { engine, clock, app, sinks, users: BTreeMap::new(), departments: BTreeMap::new(), saved: BTreeMap::new() };
     let outcome = play(&mut stage, scenario).await;
     stage.engine.close().await;
     Ok(outcome.err())

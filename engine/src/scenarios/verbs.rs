@@ -48,6 +48,12 @@ const VERBS: &[(&str, Verb)] = &[
     ("list", |stage, step| Box::pin(list(stage, step))),
     ("aggregate", |stage, step| Box::pin(aggregate(stage, step))),
     ("advance_clock", |stage, step| Box::pin(advance_clock(stage, step))),
+    ("press", |stage, step| Box::pin(super::press::press(stage, step))),
+    ("sink", |stage, step| Box::pin(super::sinks::sink(stage, step))),
+    ("expect_notice", |stage, step| Box::pin(super::told::expect_notice(stage, step))),
+    ("expect_mail", |stage, step| Box::pin(super::told::expect_mail(stage, step))),
+    ("expect_webhook", |stage, step| Box::pin(super::told::expect_webhook(stage, step))),
+    ("expect_run", |stage, step| Box::pin(super::told::expect_run(stage, step))),
 ];
 
 /// Runs a step, and holds what it expects against what happened.
@@ -97,7 +103,7 @@ fn text<'j>(json: &'j Json, key: &str) -> Option<&'j str> {
     json.get(key).and_then(Json::as_str)
 }
 
-fn word<'s>(step: &'s Step, key: &str) -> Result<&'s str, String> {
+pub(super) fn word<'s>(step: &'s Step, key: &str) -> Result<&'s str, String> {
     step.get(key).and_then(Json::as_str).ok_or_else(|| format!("`{key}` is not a text"))
 }
 

@@ -11,6 +11,7 @@ mod admin;
 pub mod archive;
 mod around_records;
 mod auth;
+pub(crate) mod automations;
 mod batch;
 mod changes;
 mod design;
@@ -32,6 +33,7 @@ pub(crate) fn router() -> Router<RuntimeState> {
         .merge(admin::router())
         .merge(around_records::router())
         .merge(auth::router())
+        .merge(automations::router())
         .merge(batch::router())
         .merge(changes::router())
         .merge(design::router())

@@ -36,7 +36,7 @@ pub use item::{MAX_TEXT, Refusal, decimal, from_json, same_text};
 pub use kind::Kind;
 pub use node::Given;
 pub use parse::{MAX_DEPTH, MAX_LENGTH};
-pub(crate) use run::stored_json;
+pub use run::stored_json;
 
 /// A place in an expression's text, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -130,7 +130,8 @@ fn setting(scope: &Scope<'_>, name: &str, storage: Storage) -> Value {
 }
 
 /// The value that JSON stands for where it is known what a column of it would be.
-pub(crate) fn stored_json(json: &serde_json::Value, storage: Storage) -> Value {
+#[must_use]
+pub fn stored_json(json: &serde_json::Value, storage: Storage) -> Value {
     match (storage, from_json(json)) {
         // Long decimals are kept as strings in JSON.
         (Storage::Int | Storage::Decimal(_), Value::Text(digits)) => decimal(&digits).map(Value::Decimal).unwrap_or_default(),
