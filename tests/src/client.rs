@@ -4,6 +4,14 @@
 use reqwest::{Method, StatusCode, Url};
 use serde_json::{Value as Json, json};
 
+/// What speaks HTTP. The program brings its own cryptography, and so do its tests.
+#[must_use]
+pub fn http() -> reqwest::Client {
+    // Another test of this process may have been first.
+    let _there = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
+}
+
 /// One caller.
 #[derive(Clone)]
 pub struct Client {
@@ -19,7 +27,7 @@ impl Client {
     /// Nobody, at `base`.
     #[must_use]
     pub fn nobody(base: &str) -> Self {
-        Self { http: reqwest::Client::new(), base: base.to_owned(), token: None, locale: "en", id: String::new() }
+        Self { http: http(), base: base.to_owned(), token: None, locale: "en", id: String::new() }
     }
 
     /// The same with a token.

@@ -11,3 +11,4 @@ pub mod folders;
 pub mod program;
 pub mod recount;
 pub mod serve;
+pub mod sinks;

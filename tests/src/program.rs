@@ -97,11 +97,21 @@ impl Workspace {
 
     /// Starts a server and waits until it answers.
     pub async fn serve(&self) -> Server {
+        self.serve_with(&[]).await
+    }
+
+    /// Starts a server with further flags and waits until it answers.
+    pub async fn serve_with(&self, flags: &[&str]) -> Server {
         for _ in 0..5 {
             let port = free_port();
             let log = std::fs::File::options().create(true).append(true).open(self.path().join("server.log")).expect("a log");
             let errors = log.try_clone().expect("a log");
-            let child = self.command(&["serve", "--listen", &format!("127.0.0.1:{port}")]).stdin(Stdio::null()).stdout(log).stderr(errors).spawn();
+            let child = self
+                .command(&[&["serve", "--listen", &format!("127.0.0.1:{port}")], flags].concat())
+                .stdin(Stdio::null())
+                .stdout(log)
+                .stderr(errors)
+                .spawn();
             let mut server = Server { child: child.expect("the program runs"), base: format!("http://127.0.0.1:{port}") };
             if server.is_ready().await {
                 return server;
@@ -151,7 +161,7 @@ pub struct Server {
 
 impl Server {
     async fn is_ready(&mut self) -> bool {
-        let http = reqwest::Client::new();
+        let http = crate::client::http();
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(30) {
             if self.child.try_wait().expect("a process").is_some() {

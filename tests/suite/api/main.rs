@@ -7,6 +7,7 @@ mod access;
 mod accounts;
 mod aggregate;
 mod apps;
+mod automations;
 mod bad_input;
 mod batches;
 mod changes;

@@ -1,0 +1,220 @@
+//! In charge of receivers for tests: a web server and a mail server on loopback, real ones, that take down what reaches them
+//! and misbehave when they are told to.
+//! Invariant: what a sink took down is what came over its socket.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+/// A call as it came in.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The path.
+    pub path: String,
+    /// Headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: String,
+}
+
+impl Call {
+    /// A header, or nothing.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.iter().find(|(there, _)| there == name).map_or("", |(_, value)| value)
+    }
+}
+
+/// How the web server answers; closed.
+#[derive(Clone, Debug)]
+pub enum Mood {
+    /// 200.
+    Well,
+    /// Another status, with a header.
+    Status(u16, &'static str),
+    /// 200 and more than anybody wants to read.
+    Endless,
+}
+
+/// A web server.
+pub struct WebSink {
+    /// `http://127.0.0.1:PORT`.
+    pub base: String,
+    calls: Arc<Mutex<Vec<Call>>>,
+    moods: Arc<Mutex<VecDeque<Mood>>>,
+    task: JoinHandle<()>,
+}
+
+impl WebSink {
+    /// Starts one.
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let base = format!("http://{}", listener.local_addr().expect("an address"));
+        let (calls, moods): (Arc<Mutex<Vec<Call>>>, Arc<Mutex<VecDeque<Mood>>>) = Default::default();
+        let (taken, next) = (Arc::clone(&calls), Arc::clone(&moods));
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (taken, next) = (Arc::clone(&taken), Arc::clone(&next));
+                tokio::spawn(async move {
+                    // Whoever calls may be killed in the middle.
+                    drop(exchange(stream, &taken, &next).await);
+                });
+            }
+        });
+        Self { base, calls, moods, task }
+    }
+
+    /// What came in so far.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
+        self.calls.lock().expect("calls").clone()
+    }
+
+    /// How the next calls are answered, in order; after that well.
+    pub fn be(&self, moods: impl IntoIterator<Item = Mood>) {
+        self.moods.lock().expect("moods").extend(moods);
+    }
+}
+
+impl Drop for WebSink {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn exchange(mut stream: TcpStream, calls: &Mutex<Vec<Call>>, moods: &Mutex<VecDeque<Mood>>) -> std::io::Result<()> {
+    let (read, mut write) = stream.split();
+    let mut read = BufReader::new(read);
+    let mut line = String::new();
+    read.read_line(&mut line).await?;
+    let path = line.split_whitespace().nth(1).unwrap_or_default().to_owned();
+    let (mut headers, mut length) = (Vec::new(), 0);
+    loop {
+        line.clear();
+        read.read_line(&mut line).await?;
+        let Some((name, value)) = line.trim().split_once(':') else { break };
+        let (name, value) = (name.to_ascii_lowercase(), value.trim().to_owned());
+        if name == "content-length" {
+            length = value.parse().unwrap_or(0);
+        }
+        headers.push((name, value));
+    }
+    let mut body = vec![0; length];
+    read.read_exact(&mut body).await?;
+    calls.lock().expect("calls").push(Call { path, headers, body: String::from_utf8_lossy(&body).into_owned() });
+    let mood = moods.lock().expect("moods").pop_front().unwrap_or(Mood::Well);
+    match mood {
+        Mood::Well => write.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok").await,
+        Mood::Status(status, header) => {
+            write.write_all(format!("HTTP/1.1 {status} So\r\n{header}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").as_bytes()).await
+        }
+        Mood::Endless => {
+            write.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").await?;
+            let chunk = vec![b'x'; 64 << 10];
+            loop {
+                write.write_all(&chunk).await?;
+            }
+        }
+    }
+}
+
+/// A mail server that asks for a name and a password.
+pub struct MailSink {
+    /// `127.0.0.1:PORT`.
+    pub address: String,
+    mails: Arc<Mutex<Vec<String>>>,
+    refusals: Arc<Mutex<VecDeque<&'static str>>>,
+    task: JoinHandle<()>,
+}
+
+impl MailSink {
+    /// Starts one.
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address").to_string();
+        let (mails, refusals): (Arc<Mutex<Vec<String>>>, Arc<Mutex<VecDeque<&'static str>>>) = Default::default();
+        let (taken, next) = (Arc::clone(&mails), Arc::clone(&refusals));
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (taken, next) = (Arc::clone(&taken), Arc::clone(&next));
+                tokio::spawn(async move {
+                    drop(talk(stream, &taken, &next).await);
+                });
+            }
+        });
+        Self { address, mails, refusals, task }
+    }
+
+    /// The mails that were taken, as they came.
+    #[must_use]
+    pub fn mails(&self) -> Vec<String> {
+        self.mails.lock().expect("mails").clone()
+    }
+
+    /// What the next mails are refused with, `451 later`.
+    pub fn refuse(&self, answers: impl IntoIterator<Item = &'static str>) {
+        self.refusals.lock().expect("refusals").extend(answers);
+    }
+}
+
+impl Drop for MailSink {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn talk(mut stream: TcpStream, mails: &Mutex<Vec<String>>, refusals: &Mutex<VecDeque<&'static str>>) -> std::io::Result<()> {
+    let (read, mut write) = stream.split();
+    let mut read = BufReader::new(read);
+    write.write_all(b"220 sink\r\n").await?;
+    let (mut line, mut is_known) = (String::new(), false);
+    loop {
+        line.clear();
+        if read.read_line(&mut line).await? == 0 {
+            return Ok(());
+        }
+        let word = line.split_whitespace().next().unwrap_or_default().to_ascii_uppercase();
+        let answer: &str = match word.as_str() {
+            "EHLO" => "250-sink\r\n250-AUTH PLAIN LOGIN\r\n250 8BITMIME\r\n",
+            // `crm` and `secret`, as PLAIN has them.
+            "AUTH" if line.trim_end().ends_with("AGNybQBzZWNyZXQ=") => {
+                is_known = true;
+                "235 welcome\r\n"
+            }
+            "AUTH" => "535 who are you\r\n",
+            "MAIL" | "RCPT" if !is_known => "530 who are you\r\n",
+            "MAIL" | "RCPT" | "RSET" | "NOOP" => "250 ok\r\n",
+            "DATA" => {
+                write.write_all(b"354 go on\r\n").await?;
+                let mut mail = String::new();
+                loop {
+                    line.clear();
+                    if read.read_line(&mut line).await? == 0 || line == ".\r\n" {
+                        break;
+                    }
+                    mail.push_str(&line);
+                }
+                let refused = refusals.lock().expect("refusals").pop_front();
+                match refused {
+                    Some(answer) => {
+                        write.write_all(format!("{answer}\r\n").as_bytes()).await?;
+                        continue;
+                    }
+                    None => {
+                        mails.lock().expect("mails").push(mail);
+                        "250 taken\r\n"
+                    }
+                }
+            }
+            "QUIT" => {
+                write.write_all(b"221 bye\r\n").await?;
+                return Ok(());
+            }
+            _ => "502 what\r\n",
+        };
+        write.write_all(answer.as_bytes()).await?;
+    }
+}

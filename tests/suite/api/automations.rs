@@ -1,0 +1,182 @@
+//! In charge of automations over HTTP: runs and their history, buttons, hooks, mails and calls that really go out.
+//! Invariant: what reaches a receiver twice has one id; what it refuses is tried again; what is private is not reached.
+
+use std::sync::Arc;
+
+use chrono::Duration;
+use engine::effects::world::{Reach, World};
+use serde_json::{Value as Json, json};
+use tests::app::App;
+use tests::on_both;
+use tests::sinks::{MailSink, Mood, WebSink};
+
+/// An app with a thing, and `automations` by name.
+async fn install(app: &App, automations: Json) {
+    let mut files = vec![
+        ("app.json", json!({"name": "auto", "label": "Auto", "version": "1.0.0", "format": 1, "requires": {"core": "^1"}, "locales": ["en"]})),
+        (
+            "entities/thing.json",
+            json!({"label": "Thing", "title": "{{ name }}", "owner": "optional",
+                   "fields": {"name": {"kind": "text", "required": true}, "note": {"kind": "text"}, "email": {"kind": "email"}}}),
+        ),
+        ("roles/maker.json", json!({"label": "Maker", "entities": {"thing": {"read": "all", "create": true, "update": "all"}}})),
+    ];
+    let names: Vec<(String, Json)> =
+        automations.as_object().expect("automations").iter().map(|(name, doc)| (format!("automations/{name}.json"), doc.clone())).collect();
+    files.extend(names.iter().map(|(path, doc)| (path.as_str(), doc.clone())));
+    app.install_files(files.into_iter().map(|(path, json)| (path.to_owned(), json.to_string().into_bytes())).collect()).await;
+}
+
+fn reach(app: &App, reach: &Reach) {
+    app.engine.set_outside(Arc::new(World::new(reach).expect("a world")));
+}
+
+/// Moves the clock, and does what falls due on the way.
+async fn pass(app: &App, by: Duration) {
+    let target = app.engine.now() + by;
+    while let Some(due) = app.engine.next_due().await.expect("due").filter(|due| *due <= target) {
+        app.clock.set(due.max(app.engine.now()));
+        app.engine.run_due().await.expect("done");
+    }
+    app.clock.set(target);
+}
+
+fn calling() -> Json {
+    json!({"tell": {
+        "on": {"record": "created", "entity": "thing"},
+        "steps": {
+            "note": {"kind": "update", "values": {"note": "seen"}},
+            "call": {"kind": "webhook", "url": "$secret.receiver", "sign": "$secret.key", "values": {"name": {"from": "name"}}}
+        },
+        "root": ["note", "call"]
+    }})
+}
+
+on_both! {
+    /// A call is signed, tried again under the same id, and its run is told with what each step did.
+    async fn calls_are_signed_and_tried_again(app) {
+        let sink = WebSink::start().await;
+        sink.be([Mood::Status(500, "x-a: b"), Mood::Status(301, "location: http://10.0.0.1/"), Mood::Endless]);
+        install(&app, calling()).await;
+        let admin = app.admin();
+        admin.patch("/admin/secrets/auto", json!({"receiver": format!("{}/in", sink.base), "key": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"})).await.is(204);
+        assert_eq!(admin.get("/admin/secrets/auto").await.ok(200)["data"], json!(["key", "receiver"]));
+        reach(&app, &Reach { allow_private: true, ..Reach::default() });
+        let id = admin.create_id("auto.thing", json!({"name": "first"})).await;
+        app.engine.run_due().await.expect("done");
+        pass(&app, Duration::seconds(20)).await;
+        let calls = sink.calls();
+        assert_eq!(calls.len(), 3, "{calls:?}");
+        assert!(calls.iter().all(|call| call.path == "/in" && call.body == r#"{"name":"first"}"#), "{calls:?}");
+        assert!(calls.iter().all(|call| call.header("webhook-id") == calls[0].header("webhook-id") && !call.header("webhook-id").is_empty()));
+        assert!(calls.iter().all(|call| call.header("webhook-signature").starts_with("v1,")), "{calls:?}");
+        assert_eq!(admin.read("auto.thing", &id).await["note"], "seen");
+        let runs = admin.ask("/automations/runs", &[("automation", "auto.tell"), ("record", &id)]).await.ok(200);
+        assert_eq!((&runs["data"][0]["state"], &runs["next"]), (&json!("done"), &Json::Null));
+        let run = admin.get(&format!("/automations/runs/{}", runs["data"][0]["id"].as_str().expect("an id"))).await.ok(200);
+        let steps: Vec<&str> = run["steps"].as_array().expect("steps").iter().filter_map(|step| step["step"].as_str()).collect();
+        assert_eq!(steps, ["note", "call"], "{run}");
+        app.ann().await.get("/automations/runs").await.is(403);
+        pass(&app, Duration::days(4)).await;
+        assert_eq!(sink.calls().len(), 3, "what was taken is not sent again");
+    }
+
+    /// An address of a private network is not called unless that is allowed.
+    async fn private_addresses_are_refused(app) {
+        let sink = WebSink::start().await;
+        install(&app, calling()).await;
+        let port = sink.base.rsplit(':').next().expect("a port").to_owned();
+        reach(&app, &Reach::default());
+        for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0x7f.1", "2130706433"] {
+            let secrets = json!({"receiver": format!("http://{host}:{port}/"), "key": "plain"});
+            app.admin().patch("/admin/secrets/auto", secrets).await.is(204);
+            app.admin().create("auto.thing", json!({"name": host})).await;
+            app.engine.run_due().await.expect("done");
+        }
+        pass(&app, Duration::minutes(2)).await;
+        assert!(sink.calls().is_empty(), "{:?}", sink.calls());
+    }
+
+    /// A mail goes out once, under one id, however often the mail server puts it off; who is refused for good is left.
+    async fn mails_are_sent(app) {
+        let sink = MailSink::start().await;
+        sink.refuse(["451 later", "451 later"]);
+        install(&app, json!({"greet": {
+            "on": {"record": "created", "entity": "thing"},
+            "steps": {"mail": {"kind": "mail", "to": ["email", "owner"], "subject": "Hello {{ record.name }}", "body": "你好"}},
+            "root": ["mail"]
+        }})).await;
+        let smtp = Some(format!("smtp://crm:secret@{}", sink.address));
+        reach(&app, &Reach { smtp, mail_from: Some("CRM <crm@example.com>".to_owned()), allow_private: true, ..Reach::default() });
+        app.admin().create("auto.thing", json!({"name": "world", "email": "v@example.org"})).await;
+        app.engine.run_due().await.expect("done");
+        pass(&app, Duration::minutes(5)).await;
+        let mails = sink.mails();
+        assert_eq!(mails.len(), 2, "one to the address, one to the owner: {mails:?}");
+        assert!(mails.iter().any(|mail| mail.contains("To: v@example.org")) && mails.iter().any(|mail| mail.contains("To: admin@example.com")));
+        assert!(mails.iter().all(|mail| mail.contains("Subject: Hello world") && mail.contains("Message-ID: <")), "{mails:?}");
+        sink.refuse(["550 nobody here"]);
+        app.admin().create("auto.thing", json!({"name": "again", "email": "w@example.org"})).await;
+        app.engine.run_due().await.expect("done");
+        pass(&app, Duration::days(5)).await;
+        assert_eq!(sink.mails().len(), 3, "{:?}", sink.mails());
+    }
+
+    /// Another system calls in with a secret of its own.
+    async fn hooks(app) {
+        install(&app, json!({"shop": {
+            "on": {"webhook": "shop"},
+            "steps": {"make": {"kind": "create", "entity": "thing", "values": {"name": {"from": "payload.name"}, "note": {"text": "{{ payload.note }}"}}}},
+            "root": ["make"]
+        }})).await;
+        let admin = app.admin();
+        let path = admin.get("/automations/auto.shop/hook").await.ok(200)["path"].as_str().expect("a path").to_owned();
+        app.ann().await.get("/automations/auto.shop/hook").await.is(403);
+        let nobody = app.nobody();
+        let send = async |path: &str| nobody.send(nobody.request(reqwest::Method::POST, &format!("/{path}")).json(&json!({"name": "from the shop", "note": "n"}))).await;
+        send(&path).await.is(202);
+        send("/hooks/auto.shop/0123456789abcdef0123456789abcdef").await.problem(404, "not_found");
+        send("/hooks/auto.none/0123456789abcdef0123456789abcdef").await.problem(404, "not_found");
+        app.engine.run_due().await.expect("done");
+        let made = admin.find("auto.thing", json!({"field": "name", "op": "=", "value": "from the shop"})).await;
+        assert_eq!((made.len(), &made[0]["note"]), (1, &json!("n")));
+    }
+
+    /// A button acts before it is answered; what fails is tried again, by hand too, from the step that failed.
+    async fn buttons_and_retries(app) {
+        install(&app, json!({
+            "rename": {
+                "on": {"button": "rename", "entity": "thing", "label": "Rename", "ask": {"name": {"kind": "text", "required": true}}},
+                "steps": {"set": {"kind": "update", "values": {"name": {"from": "ask.name"}}}}, "root": ["set"]
+            },
+            "copy": {
+                "on": {"record": "updated", "entity": "thing", "fields": ["note"]}, "if": {"field": "note", "op": "=", "value": "copy"},
+                "steps": {
+                    "one": {"kind": "create", "entity": "thing", "values": {"name": {"text": "copy of {{ record.name }}"}}},
+                    "two": {"kind": "create", "entity": "thing", "values": {"name": {"from": "email"}}}
+                },
+                "root": ["one", "two"]
+            }
+        })).await;
+        let admin = app.admin();
+        let id = admin.create_id("auto.thing", json!({"name": "a"})).await;
+        assert_eq!(admin.get(&format!("/records/auto.thing/{id}/buttons")).await.ok(200)["data"][0]["name"], "rename");
+        admin.post(&format!("/records/auto.thing/{id}/buttons/rename"), json!({})).await.fault(422, "required", "name");
+        let pressed = admin.post(&format!("/records/auto.thing/{id}/buttons/rename"), json!({"name": "b"})).await.ok(200);
+        assert_eq!((&pressed["state"], &admin.read("auto.thing", &id).await["name"]), (&json!("done"), &json!("b")));
+        app.ann().await.post(&format!("/records/auto.thing/{id}/buttons/rename"), json!({"name": "c"})).await.is(404);
+        admin.change("auto.thing", &id, json!({"note": "copy"})).await;
+        app.engine.run_due().await.expect("done");
+        let failed = admin.ask("/automations/runs", &[("state", "failed")]).await.ok(200)["data"][0].clone();
+        assert!(failed["error"].as_str().is_some_and(|error| error.contains("required")), "{failed}");
+        let run = failed["id"].as_str().expect("an id").to_owned();
+        admin.change("auto.thing", &id, json!({"email": "x@example.org"})).await;
+        admin.post(&format!("/automations/runs/{run}/retry"), json!({})).await.is(200);
+        app.engine.run_due().await.expect("done");
+        assert_eq!(admin.get(&format!("/automations/runs/{run}")).await.ok(200)["state"], "done");
+        let copies = admin.find("auto.thing", json!({"field": "name", "op": "starts_with", "value": "copy of"})).await;
+        assert_eq!(copies.len(), 1, "the step before the one that failed is not done again");
+        admin.post(&format!("/automations/runs/{run}/cancel"), json!({})).await.problem(409, "locked");
+        admin.ask("/automations/runs", &[("state", "odd")]).await.is(400);
+    }
+}
