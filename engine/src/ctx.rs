@@ -86,6 +86,8 @@ pub enum Cause {
     Undo,
     /// An automation did it.
     Automation,
+    /// A stage or an option went with a publish.
+    Publish,
 }
 
 impl Cause {
@@ -100,6 +102,7 @@ impl Cause {
             Self::Seed => "seed",
             Self::Undo => "undo",
             Self::Automation => "automation",
+            Self::Publish => "publish",
         }
     }
 }

@@ -41,6 +41,12 @@ pub enum Error {
     /// Documents are at fault; every fault at once.
     #[error("{} fault(s) in documents", .0.len())]
     Documents(Vec<Diagnostic>),
+    /// The workspace and a new version of an app changed the same; a person chooses.
+    #[error("{} conflict(s)", .0.len())]
+    Conflicts(Vec<model::merge::Conflict>),
+    /// Stages or options go that records have; a person says where those go.
+    #[error("{} value(s) with records go", .0.len())]
+    Unplaced(Vec<crate::publish::Unplaced>),
     /// The snapshot that the request began with is no longer current; the engine begins again.
     #[error("the revision changed")]
     Superseded,

@@ -49,7 +49,7 @@ use uuid::Uuid;
 pub use ctx::{Caller, Cause, Ctx, Person};
 pub use doctor::{Examined, examine_among, examine_package, location_of};
 pub use error::Error;
-pub use publish::{Installed, core_package};
+pub use publish::{Choices, Installed, Side, Targets, Unplaced, Wishes, core_package};
 pub use published::Published;
 pub use records::{Channel, Outcome, Submission, Written};
 
@@ -110,7 +110,7 @@ impl Engine {
         let (notes, _) = broadcast::channel(NOTES);
         let files = files::FileStore::new(options.data_dir.as_deref());
         let jobs = jobs::Jobs::new(options.data_dir.as_deref())?;
-        Ok(Self(Arc::new(Inner {
+        let engine = Self(Arc::new(Inner {
             store,
             clock: options.clock,
             key,
@@ -125,7 +125,9 @@ impl Engine {
             scheduler: scheduler::Scheduler::default(),
             effect_slots: effects::slots(),
             outside: Mutex::new(Arc::new(effects::outside::Nowhere)),
-        })))
+        }));
+        engine.renew_core().await?;
+        Ok(engine)
     }
 
     /// The published snapshot that is current.

@@ -1,18 +1,26 @@
 //! In charge of publishing: documents become the current revision, in phases that delay nobody for long.
-//! Reading order: `Engine::publish`; then `expand` (what is added beside running work), `switch` (what makes it current).
+//! Reading order: `Engine::publish_with`; then `phases` (expand, fill, switch), `fill` (what is filled), `follow` (what others
+//! write meanwhile); `upgrade` (new versions of apps), `places` (records whose stage goes).
 //! Invariant: what does not compile is never published; a crash leaves the old revision or the new one, whole.
 //! Invariant: additions are ignored by the running revision, so a publish that stops halfway harms nothing.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod fill;
+mod follow;
+mod phases;
+mod places;
+mod upgrade;
+
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use indexmap::IndexMap;
+use model::check::Version;
 use model::doc::{App, Package};
 use model::schema::Layout;
-use model::{Diagnostic, EntityId, Name, Severity, Value};
+use model::{Diagnostic, Name, Severity, Value};
 use serde_json::{Map, Value as Json, json};
 use store::system::Cond;
 use store::system::revision::{REVISION, SETTING};
@@ -23,7 +31,9 @@ use crate::Engine;
 use crate::ctx::Ctx;
 use crate::error::Error;
 use crate::published::Published;
-use crate::records::recompute_all;
+
+pub use places::{Targets, Unplaced};
+pub use upgrade::{Choices, Side};
 
 #[derive(rust_embed::RustEmbed)]
 #[folder = "core_app"]
@@ -50,10 +60,38 @@ pub struct Installed {
     pub upgraded: bool,
     /// What to look at.
     pub warnings: Vec<Diagnostic>,
+    /// Rows that come with the app and were refused, each with the reason.
+    pub seed_faults: Vec<String>,
+}
+
+/// What a person says to a publish.
+#[derive(Clone, Debug, Default)]
+pub struct Wishes {
+    /// What the revision is about.
+    pub note: String,
+    /// Where records go whose stage or option goes.
+    pub targets: Targets,
+    /// What counts where an upgrade and the workspace changed the same.
+    pub choices: Choices,
+}
+
+impl Wishes {
+    /// A publish of which nothing is said but what it is about.
+    #[must_use]
+    pub fn noting(note: &str) -> Self {
+        Self { note: note.to_owned(), ..Self::default() }
+    }
 }
 
 /// The packages of a workspace, by name, `core` first.
 pub type Packages = IndexMap<Name, Arc<Package>>;
+
+/// Apps as they run, and as they were shipped where the workspace did not make them itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Apps {
+    pub(crate) packages: Packages,
+    pub(crate) shipped: Packages,
+}
 
 /// The documents as they are compiled: with translations put in.
 fn documents(packages: &Packages) -> IndexMap<Name, Arc<App>> {
@@ -69,8 +107,9 @@ pub(crate) async fn load_or_begin(store: &Store, now: DateTime<Utc>) -> Result<P
     let name = Name::parse("core").ok_or_else(|| Error::Internal("core is a name".to_owned()))?;
     let packages: Packages = [(name, Arc::new(package))].into_iter().collect();
     let apps = documents(&packages);
+    let both = Apps { shipped: packages.clone(), packages };
     let layout = model::schema::next_layout(&apps, &Layout::default(), &rules::expr::is_on_read).map_err(Error::Documents)?;
-    let published = Published::compile(1, &apps, layout, &HashMap::new()).map_err(Error::Documents)?.with_packages(packages);
+    let published = Published::compile(1, &apps, layout, &HashMap::new()).map_err(Error::Documents)?.with_apps(both);
     let first = Arc::new(published);
     let switched = Arc::clone(&first);
     store.write(move |tx| begin(tx, &switched, now)).await?;
@@ -91,7 +130,17 @@ fn begin(tx: &Tx, published: &Published, now: DateTime<Utc>) -> Result<(), Error
 
 /// Writes the revision and moves the pointer.
 fn record(tx: &Tx, published: &Published, now: DateTime<Utc>, by: Option<Uuid>, note: &str) -> Result<(), Error> {
-    let packages: Map<String, Json> = published.packages.iter().map(|(name, package)| (name.to_string(), package_json(package))).collect();
+    let of_app = |(name, package): (&Name, &Arc<Package>)| {
+        let mut json = package_json(package);
+        match published.shipped.get(name) {
+            // Most apps run as they were shipped.
+            Some(shipped) if shipped == package => {}
+            Some(shipped) => json["shipped"] = package_json(shipped),
+            None => json["shipped"] = Json::Null,
+        }
+        (name.to_string(), json)
+    };
+    let packages: Map<String, Json> = published.packages.iter().map(of_app).collect();
     let layout = serde_json::to_value(&published.layout).map_err(|error| Error::Internal(error.to_string()))?;
     let row = vec![
         Value::Int(published.revision),
@@ -128,25 +177,29 @@ async fn load(store: &Store) -> Result<Option<Published>, Error> {
         })
         .await?;
     let (Some(row), settings) = row else { return Ok(None) };
-    let (packages, layout, number) = read_revision(&row)?;
-    let apps = documents(&packages);
-    Published::compile(number, &apps, layout, &settings_of(&settings))
-        .map_err(Error::Documents)
-        .map(|published| Some(published.with_packages(packages)))
+    let (both, layout, number) = read_revision(&row)?;
+    let apps = documents(&both.packages);
+    Published::compile(number, &apps, layout, &settings_of(&settings)).map_err(Error::Documents).map(|published| Some(published.with_apps(both)))
 }
 
-fn read_revision(row: &[Value]) -> Result<(Packages, Layout, i64), Error> {
+fn read_revision(row: &[Value]) -> Result<(Apps, Layout, i64), Error> {
     let broken = || Error::Internal("a revision cannot be read".to_owned());
     let [number, _, _, _, Value::Json(packages), Value::Json(layout)] = row else { return Err(broken()) };
-    let packages = packages
-        .as_object()
-        .ok_or_else(broken)?
-        .iter()
-        .map(|(name, json)| Some((Name::parse(name)?, Arc::new(package_of(json)?))))
-        .collect::<Option<Packages>>()
-        .ok_or_else(broken)?;
+    let mut apps = Apps::default();
+    for (name, json) in packages.as_object().ok_or_else(broken)? {
+        let name = Name::parse(name).ok_or_else(broken)?;
+        let package = Arc::new(package_of(json).ok_or_else(broken)?);
+        let shipped = match json.get("shipped") {
+            None => Some(Arc::clone(&package)),
+            Some(Json::Null) => None,
+            Some(json) => Some(Arc::new(package_of(json).ok_or_else(broken)?)),
+        };
+        apps.shipped.extend(shipped.map(|shipped| (name.clone(), shipped)));
+        apps.packages.insert(name, package);
+    }
+    apps.packages = in_order(apps.packages);
     let layout = serde_json::from_value(Json::clone(layout)).map_err(|_| broken())?;
-    Ok((in_order(packages), layout, number.as_int().ok_or_else(broken)?))
+    Ok((apps, layout, number.as_int().ok_or_else(broken)?))
 }
 
 /// `core` first, then each app behind those that it requires: a database may have sorted them.
@@ -193,60 +246,116 @@ impl Engine {
         Ok(())
     }
 
-    /// Installs an app, or a newer version of it.
+    /// Takes up the revision that was switched to: what was written is what counts, so it is read back.
+    pub(crate) async fn take_up(&self) -> Result<(), Error> {
+        match load(self.store()).await? {
+            Some(current) => self.swap(current),
+            None => return Err(Error::Internal("the revision is not there".to_owned())),
+        }
+        Ok(())
+    }
+
+    /// Brings the core app to the version inside the program. What the workspace made of it stays; where that stands in the
+    /// way, the former version goes on.
+    pub(crate) async fn renew_core(&self) -> Result<(), Error> {
+        let package = core_package()?;
+        let current = self.current();
+        let version = |package: &Package| Version::parse(&package.app.app.version);
+        match current.shipped.get("core") {
+            Some(shipped) if **shipped == package || version(shipped) > version(&package) => return Ok(()),
+            Some(_) | None => {}
+        }
+        let choices = Choices { otherwise: Some(Side::Ours), ..Choices::default() };
+        match self.install_with(&self.system(), package, Wishes { choices, ..Wishes::noting("core") }).await {
+            Ok(_) => Ok(()),
+            Err(error @ (Error::Documents(_) | Error::Conflicts(_) | Error::Unplaced(_))) => {
+                tracing::warn!(%error, "the core app stays as it was: the workspace does not fit its new version");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Installs an app, or a newer version of it, with the rows that it brings.
     ///
     /// # Errors
-    /// `Forbidden` without the right to design; every fault of the documents.
+    /// As [`Self::install_with`].
     pub async fn install(&self, cx: &Ctx, package: Package, note: &str) -> Result<Installed, Error> {
+        self.install_with(cx, package, Wishes::noting(note)).await
+    }
+
+    /// Installs an app, or a newer version of it over what the workspace made of the former one, with the rows that it brings.
+    ///
+    /// # Errors
+    /// `Forbidden` without the right to design; every fault of the documents, of apps that build on this one, too;
+    /// `Conflicts` where both the workspace and the new version changed something and nothing was chosen; `Unplaced` as
+    /// [`Self::publish_with`].
+    pub async fn install_with(&self, cx: &Ctx, package: Package, wishes: Wishes) -> Result<Installed, Error> {
         if !cx.caller.is_admin() {
             return Err(Error::Forbidden);
         }
         let name = package.app.app.name.clone();
-        let upgraded = self.current().app(&name).is_some();
-        let (revision, warnings) = self.publish(cx, vec![package], note).await?;
-        Ok(Installed { app: name, revision, upgraded, warnings })
+        let (revision, warnings, upgraded) = {
+            let _one_at_a_time = self.publishing().await;
+            self.reload_if_stale().await?;
+            let base = self.current();
+            let key = name_of(&package)?;
+            let mut apps = Apps { packages: base.packages.clone(), shipped: base.shipped.clone() };
+            let there = apps.packages.get(&key).cloned();
+            let merged = match &there {
+                Some(ours) => upgrade::merged(apps.shipped.get(&key).map(|shipped| &**shipped), ours, &package, &wishes.choices)?,
+                None => package.clone(),
+            };
+            apps.packages.insert(key.clone(), Arc::new(merged));
+            apps.shipped.insert(key.clone(), Arc::new(package));
+            let (revision, warnings) = self.put_in_place(cx, &base, apps, &[key], &wishes).await?;
+            (revision, warnings, there.is_some())
+        };
+        let seed_faults = crate::seed::load(self, &name, upgraded).await?;
+        Ok(Installed { app: name, revision, upgraded, warnings, seed_faults })
     }
 
     /// Publishes changed apps as a new revision: its number, and what to look at.
     ///
     /// # Errors
-    /// Every fault of the documents; that the store could not.
+    /// As [`Self::publish_with`].
     pub async fn publish(&self, cx: &Ctx, changed: Vec<Package>, note: &str) -> Result<(i64, Vec<Diagnostic>), Error> {
+        self.publish_with(cx, changed, &Wishes::noting(note)).await
+    }
+
+    /// Publishes changed apps as a new revision: its number, and what to look at.
+    ///
+    /// # Errors
+    /// Every fault of the documents, of apps that build on the changed ones, too; `Unplaced` where a stage or an option goes
+    /// that records have and no target is named; that the store could not.
+    pub async fn publish_with(&self, cx: &Ctx, changed: Vec<Package>, wishes: &Wishes) -> Result<(i64, Vec<Diagnostic>), Error> {
         let _one_at_a_time = self.publishing().await;
         self.reload_if_stale().await?;
         let base = self.current();
-        let mut packages = base.packages.clone();
+        let mut apps = Apps { packages: base.packages.clone(), shipped: base.shipped.clone() };
         let mut names = Vec::new();
         for package in changed {
-            let name = Name::parse(&package.app.app.name)
-                .ok_or_else(|| Error::Documents(vec![Diagnostic::error("/app/name", format!("`{}` is not a name", package.app.app.name))]))?;
-            packages.insert(name.clone(), Arc::new(package));
+            let name = name_of(&package)?;
+            apps.packages.insert(name.clone(), Arc::new(package));
             names.push(name);
         }
-        let warnings = checked(&packages, &names)?;
-        let number = self.switch_over(cx, &base, in_order(packages), note).await?;
-        Ok((number, warnings))
+        self.put_in_place(cx, &base, apps, &names, wishes).await
     }
 
-    async fn switch_over(&self, cx: &Ctx, base: &Arc<Published>, packages: Packages, note: &str) -> Result<i64, Error> {
-        let apps = documents(&packages);
-        let layout = model::schema::next_layout(&apps, &base.layout, &rules::expr::is_on_read).map_err(Error::Documents)?;
-        let newest = self.store().read(|tx| Ok::<_, Error>(newest_revision(tx)?)).await?;
-        let settings = base.settings.clone();
-        let published = Published::compile(newest + 1, &apps, layout, &settings).map_err(Error::Documents)?.with_packages(packages);
-        let published = Arc::new(published);
-        let (new, old) = (Arc::clone(&published), Arc::clone(base));
-        self.store().write(move |tx| expand(tx, &new)).await?;
-        let new = Arc::clone(&published);
-        let (now, by, note, context) = (self.now(), cx.caller.user(), note.to_owned(), self.system());
-        self.store().write(move |tx| switch(tx, &context, &old, &new, now, by, &note)).await?;
-        // The snapshot that is read back is the one that runs: what was written is what counts.
-        match load(self.store()).await? {
-            Some(current) => self.swap(current),
-            None => return Err(Error::Internal("the revision is not there".to_owned())),
-        }
-        self.store().write(|tx| Ok::<_, Error>(tx.analyse()?)).await?;
-        Ok(published.revision)
+    /// Checks the changed apps and those that build on them, and makes all the current revision.
+    async fn put_in_place(
+        &self,
+        cx: &Ctx,
+        base: &Arc<Published>,
+        apps: Apps,
+        changed: &[Name],
+        wishes: &Wishes,
+    ) -> Result<(i64, Vec<Diagnostic>), Error> {
+        let mut warnings = checked(&apps.packages, changed)?;
+        let apps = Apps { packages: in_order(apps.packages), shipped: apps.shipped };
+        let (number, more) = self.switch_over(cx, base, apps, wishes).await?;
+        warnings.extend(more);
+        Ok((number, warnings))
     }
 
     /// The packages as they were installed and changed: for export.
@@ -286,8 +395,9 @@ impl Engine {
     /// Makes the documents of a former revision current again, as a new revision.
     ///
     /// # Errors
-    /// `NotFound` where there is no such revision; `Forbidden` without the right to design.
-    pub async fn rollback(&self, cx: &Ctx, number: i64) -> Result<i64, Error> {
+    /// `NotFound` where there is no such revision; `Forbidden` without the right to design; `Unplaced` as
+    /// [`Self::publish_with`].
+    pub async fn rollback(&self, cx: &Ctx, number: i64, targets: &Targets) -> Result<i64, Error> {
         if !cx.caller.is_admin() {
             return Err(Error::Forbidden);
         }
@@ -295,8 +405,9 @@ impl Engine {
         self.reload_if_stale().await?;
         let base = self.current();
         let rows = self.store().read(move |tx| Ok::<_, Error>(tx.find(&REVISION, &[Cond::Eq("number", Value::Int(number))], &[], 1)?)).await?;
-        let (packages, ..) = read_revision(rows.first().ok_or(Error::NotFound)?)?;
-        self.switch_over(cx, &base, packages, &format!("back to {number}")).await
+        let (apps, ..) = read_revision(rows.first().ok_or(Error::NotFound)?)?;
+        let wishes = Wishes { note: format!("back to {number}"), targets: targets.clone(), ..Wishes::default() };
+        Ok(self.switch_over(cx, &base, apps, &wishes).await?.0)
     }
 }
 
@@ -333,57 +444,37 @@ pub(crate) fn faults_of(packages: &Packages, names: &[Name]) -> Vec<Diagnostic> 
     found
 }
 
-/// What is wrong with the changed apps, seen with all others.
-fn checked(packages: &Packages, names: &[Name]) -> Result<Vec<Diagnostic>, Error> {
-    let (errors, warnings): (Vec<_>, Vec<_>) = faults_of(packages, names).into_iter().partition(|diagnostic| diagnostic.severity == Severity::Error);
+/// What is wrong with the changed apps and with those that build on them, seen with all others.
+fn checked(packages: &Packages, changed: &[Name]) -> Result<Vec<Diagnostic>, Error> {
+    let mut names = changed.to_vec();
+    // Each app stands behind those that it requires.
+    for (name, package) in packages {
+        let builds_on = package.app.app.requires.keys().any(|needed| names.iter().any(|changed| changed.as_str() == needed.as_str()));
+        if builds_on && !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    let mut found = Vec::new();
+    for name in &names {
+        let own = faults_of(packages, std::slice::from_ref(name));
+        let is_changed = changed.contains(name);
+        found.extend(own.into_iter().filter(|fault| is_changed || fault.severity == Severity::Error).map(|mut fault| {
+            if !is_changed {
+                fault.message = format!("in the app `{name}`, which builds on it: {}", fault.message);
+            }
+            fault
+        }));
+    }
+    let (errors, warnings): (Vec<_>, Vec<_>) = found.into_iter().partition(|diagnostic| diagnostic.severity == Severity::Error);
     if errors.is_empty() { Ok(warnings) } else { Err(Error::Documents(errors)) }
+}
+
+fn name_of(package: &Package) -> Result<Name, Error> {
+    let text = &package.app.app.name;
+    Name::parse(text).ok_or_else(|| Error::Documents(vec![Diagnostic::error("/app/name", format!("`{text}` is not a name"))]))
 }
 
 fn newest_revision(tx: &Tx) -> Result<i64, store::Fault> {
     let rows = tx.find(&REVISION, &[], &[("number", true)], 1)?;
     Ok(rows.first().and_then(|row| row.first()).and_then(Value::as_int).unwrap_or_default())
-}
-
-/// Adds tables and columns beside running work, which does not see them.
-fn expand(tx: &Tx, new: &Published) -> Result<(), Error> {
-    tx.lock_key("publish")?;
-    for step in &Plan::of(tx, &new.schema)?.expand {
-        tx.apply(step)?;
-    }
-    Ok(())
-}
-
-/// Indexes, values of what is newly computed, the revision and the pointer: all or nothing.
-fn switch(tx: &Tx, context: &Ctx, old: &Published, new: &Arc<Published>, now: DateTime<Utc>, by: Option<Uuid>, note: &str) -> Result<(), Error> {
-    tx.lock_revision(true)?;
-    if tx.revision()? != old.revision {
-        return Err(Error::Store(store::Fault::Busy));
-    }
-    let plan = Plan::of(tx, &new.schema)?;
-    for step in plan.expand.iter().chain(&plan.indexes) {
-        tx.apply(step)?;
-    }
-    let fresh = newly_computed(old, new);
-    if !fresh.is_empty() {
-        let context = Ctx { app: Arc::clone(new), grants: Arc::clone(&new.all_grants), ..context.clone() };
-        recompute_all(&context, tx, &fresh)?;
-    }
-    crate::automations::schedule::published(context, tx, new)?;
-    record(tx, new, now, by, note)
-}
-
-/// The entities with a field that is computed otherwise than before.
-fn newly_computed(old: &Published, new: &Published) -> BTreeSet<EntityId> {
-    new.schema
-        .entities
-        .iter()
-        .filter(|def| {
-            let before = old.schema.find(def.name.as_str());
-            let Some(before) = before else { return false };
-            def.fields.iter().filter(|field| field.computed()).any(|field| {
-                before.find(field.name.as_str()).is_none_or(|was| was.doc.settings != field.doc.settings || was.doc.kind != field.doc.kind)
-            })
-        })
-        .map(|def| def.id)
-        .collect()
 }

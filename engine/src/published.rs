@@ -18,6 +18,7 @@ use rules::query::{Path, SystemView, TypedFilter, resolve_path};
 use rules::value::CompiledValue;
 use serde_json::{Map, Value as Json};
 
+use crate::publish::Apps;
 use crate::titles::Title;
 
 /// A workspace's documents, compiled at one revision.
@@ -31,6 +32,8 @@ pub struct Published {
     pub layout: Layout,
     /// The apps as they were installed and changed, with their files.
     pub packages: IndexMap<Name, Arc<Package>>,
+    /// The apps as they were shipped; one that the workspace made itself is not among them.
+    pub shipped: IndexMap<Name, Arc<Package>>,
     /// What is compiled for each entity; an `EntityId` is an index.
     pub plans: Vec<EntityPlan>,
     /// What is computed from what.
@@ -235,6 +238,7 @@ impl Published {
             schema: Arc::new(schema),
             layout,
             packages: IndexMap::new(),
+            shipped: IndexMap::new(),
             plans,
             graph,
             settings,
@@ -245,10 +249,11 @@ impl Published {
         })
     }
 
-    /// The same with the packages that it was compiled from.
+    /// The same with the packages that it was compiled from, and as they were shipped.
     #[must_use]
-    pub fn with_packages(mut self, packages: IndexMap<Name, Arc<Package>>) -> Self {
-        self.packages = packages;
+    pub(crate) fn with_apps(mut self, apps: Apps) -> Self {
+        self.packages = apps.packages;
+        self.shipped = apps.shipped;
         self
     }
 

@@ -11,6 +11,7 @@ use rust_decimal::Decimal;
 use store::{Binned, Lock, Select};
 use uuid::Uuid;
 
+use crate::ctx::Cause;
 use crate::error::Error;
 use crate::records::accept::differs;
 use crate::records::lookup::is_live;
@@ -56,6 +57,55 @@ pub(crate) fn run(w: &Writer<'_>, touched: Vec<Touched>, slice: Option<&Slice<'_
     Err(Error::of(Code::DepthExceeded, Message::new("depth_exceeded")))
 }
 
+/// Counts anew what may follow from records of which it is not known how they were: `former` are the records that they
+/// pointed at, by entity. What the records themselves are made of is the caller's.
+pub(crate) fn count_anew(w: &Writer<'_>, changed: &[(EntityId, Uuid)], former: &[(EntityId, Uuid)]) -> Result<(), Error> {
+    let mut work = Work::new();
+    for (entity, id) in changed {
+        for rollup in w.app.graph.rollups_of(*entity).filter(|rollup| w.computes(rollup.parent, rollup.field)) {
+            let everything = rules::compute::Rollup { filter: None, ..rollup.clone() };
+            let cells = w.reader.read(*entity, *id)?.map(|cells| alive(w.def(*entity), &cells));
+            for parent in rollups::contribution(w, &everything, cells.as_ref())?.parents {
+                recount_above(w, rollup, parent, &mut work)?;
+            }
+        }
+        for far in w.app.graph.read_from_afar(*entity) {
+            for id in leading_to(w, &far.hops, vec![*id])? {
+                match far.rollup {
+                    None => {
+                        work.entry((far.entity, id)).or_default();
+                    }
+                    Some(index) => refilter(w, index, far.entity, id, &mut work)?,
+                }
+            }
+        }
+    }
+    for (entity, id) in former {
+        for rollup in w.app.graph.rollups_on(*entity).filter(|rollup| w.computes(rollup.parent, rollup.field)) {
+            recount_above(w, rollup, *id, &mut work)?;
+        }
+    }
+    let next = apply(w, work, None)?;
+    run(w, next, None)
+}
+
+/// A record as if it were not in the bin: what it counted for before it went there.
+fn alive(def: &EntityDef, cells: &Cells) -> Cells {
+    let mut cells = cells.clone();
+    if let Some(cell) = def.slot("deleted_at").and_then(|slot| cells.get_mut(slot)) {
+        *cell = Value::Null;
+    }
+    cells
+}
+
+fn recount_above(w: &Writer<'_>, rollup: &rules::compute::Rollup, parent: Uuid, work: &mut Work) -> Result<(), Error> {
+    let parents = if rollup.below { rollups::with_ancestors(w, w.def(rollup.parent), parent)? } else { vec![parent] };
+    for parent in parents {
+        work.entry((rollup.parent, parent)).or_default().recounts.insert(rollup.field);
+    }
+    Ok(())
+}
+
 fn collect(w: &Writer<'_>, queue: &[Touched]) -> Result<Work, Error> {
     let mut work = Work::new();
     for row in queue {
@@ -79,7 +129,7 @@ fn contributions(w: &Writer<'_>, row: &Touched, work: &mut Work) -> Result<(), E
                 let parents = if rollup.below { rollups::with_ancestors(w, w.def(rollup.parent), parent)? } else { vec![parent] };
                 for parent in parents {
                     let todo = work.entry((rollup.parent, parent)).or_default();
-                    if rollups::is_additive(rollup.function) {
+                    if is_added(w, rollup) {
                         *todo.differences.entry(rollup.field).or_default() += sign * rollups::amount(&contribution.value);
                     } else {
                         todo.recounts.insert(rollup.field);
@@ -89,6 +139,11 @@ fn contributions(w: &Writer<'_>, row: &Touched, work: &mut Work) -> Result<(), E
         }
     }
     Ok(())
+}
+
+/// Whether a roll-up follows by differences; while it is filled there is nothing yet to differ from.
+fn is_added(w: &Writer<'_>, rollup: &rules::compute::Rollup) -> bool {
+    rollups::is_additive(rollup.function) && w.filling.is_none()
 }
 
 /// Roll-ups over a tree, where a record came under another parent.
@@ -107,7 +162,7 @@ fn tree_moves(w: &Writer<'_>, row: &Touched, work: &mut Work) -> Result<(), Erro
             let Some(parent) = parent else { continue };
             for ancestor in rollups::with_ancestors(w, def, parent)? {
                 let todo = work.entry((row.entity, ancestor)).or_default();
-                if rollups::is_additive(rollup.function) {
+                if is_added(w, rollup) {
                     *todo.differences.entry(rollup.field).or_default() += sign * own;
                 } else {
                     todo.recounts.insert(rollup.field);
@@ -237,7 +292,7 @@ fn recomputed(w: &Writer<'_>, def: &EntityDef, id: Uuid, before: &Arc<Cells>, to
     for (field, difference) in todo.differences.iter().filter(|(field, _)| !todo.recounts.contains(field)) {
         rollups::add(def, def.field(*field), &mut cells, *difference);
     }
-    for field in &todo.recounts {
+    for field in todo.recounts.iter().filter(|field| w.computes(def.id, **field)) {
         if let Some(rollup) = w.app.graph.rollups_on(def.id).find(|rollup| rollup.field == *field) {
             rollups::recount(w, rollup, id, &mut cells)?;
         }
@@ -248,7 +303,7 @@ fn recomputed(w: &Writer<'_>, def: &EntityDef, id: Uuid, before: &Arc<Cells>, to
 
 /// Rules of a parent over its roll-ups bind the child's write.
 fn check_rules(w: &Writer<'_>, def: &EntityDef, before: &Cells, after: &Cells, slice: Option<&Slice<'_>>) -> Result<(), Error> {
-    if slice.is_none() && w.cx.cause == crate::ctx::Cause::Cascade {
+    if w.filling.is_some() || (slice.is_none() && matches!(w.cx.cause, Cause::Cascade | Cause::Publish)) {
         return Ok(());
     }
     let faults = check::rules_broken(w, def, &w.plan(def.id).rules, Some(before), after, true);

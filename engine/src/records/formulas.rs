@@ -26,7 +26,10 @@ pub(crate) fn own(w: &Writer<'_>, def: &EntityDef, plan: &EntityPlan, before: Op
     for computed in w.app.graph.formulas(def.id) {
         let field = def.field(computed.field);
         let Some(slot) = field.slot() else { continue };
-        if let (Some(frozen), Some(_)) = (&plan.field(field.id).frozen_if, before) {
+        if !w.computes(def.id, field.id) {
+            continue;
+        }
+        if let (Some(frozen), Some(_), None) = (&plan.field(field.id).frozen_if, before, w.filling) {
             let is_frozen = w.on_scope(field.app.as_str(), def.id, cells, before, |scope| frozen.holds(scope)).unwrap_or(false);
             if is_frozen {
                 continue;

@@ -19,7 +19,7 @@ pub(crate) fn give(w: &Writer<'_>, slice: &Slice<'_>, row: &mut Row) -> Result<(
         return Ok(());
     }
     for field in &def.fields {
-        let Role::Autonumber { pattern, .. } = &field.role else { continue };
+        let Role::Autonumber { pattern, no_gaps, .. } = &field.role else { continue };
         if !row.value(def, field.id).is_null() || !row.is_well() || row.sent.contains(&field.id) {
             continue;
         }
@@ -31,14 +31,14 @@ pub(crate) fn give(w: &Writer<'_>, slice: &Slice<'_>, row: &mut Row) -> Result<(
             }
         };
         if due {
-            let number = next(w, slice, row, field, pattern)?;
+            let number = next(w, slice, row, field, (pattern, *no_gaps))?;
             set_cells(def, field, vec![Value::text(&number)], &mut row.after);
         }
     }
     Ok(())
 }
 
-fn next(w: &Writer<'_>, slice: &Slice<'_>, row: &Row, field: &FieldDef, pattern: &str) -> Result<String, Error> {
+fn next(w: &Writer<'_>, slice: &Slice<'_>, row: &Row, field: &FieldDef, (pattern, no_gaps): (&str, bool)) -> Result<String, Error> {
     let (mut head, mut tail, mut width) = (String::new(), String::new(), None);
     for part in parts(pattern) {
         let target = if width.is_none() { &mut head } else { &mut tail };
@@ -56,7 +56,7 @@ fn next(w: &Writer<'_>, slice: &Slice<'_>, row: &Row, field: &FieldDef, pattern:
         }
     }
     let key = format!("{}.{}:{head}", slice.def.name, field.name);
-    let number = w.tx.next_number(&key)?;
+    let number = if no_gaps { w.tx.next_number(&key)? } else { w.tx.next_number_apart(&key)? };
     Ok(match width {
         Some(width) => format!("{head}{number:0width$}{tail}"),
         None => format!("{head}{number}"),

@@ -126,8 +126,14 @@ pub(crate) fn computed(w: &Writer<'_>, def: &EntityDef, changes: &[(Uuid, Arc<Ce
     let pairs: Vec<(Cells, Cells)> = changes.iter().map(|(_, before, after)| (Vec::clone(before), Vec::clone(after))).collect();
     w.tx.update(def, &pairs)?;
     for (id, before, after) in changes {
-        w.log.borrow_mut().add(w.cx, def, Op::Updated, Cause::Computed, Some(before), after);
+        // What a publish fills is told by its revision: whoever follows the feed reads again from its new epoch.
+        if w.filling.is_none() {
+            w.log.borrow_mut().add(w.cx, def, Op::Updated, Cause::Computed, Some(before), after);
+        }
         w.reader.put(def.id, *id, Arc::clone(after));
+    }
+    if w.filling.is_some() {
+        return Ok(());
     }
     let texts: Vec<(Uuid, Option<&Cells>, &Cells)> = changes.iter().map(|(id, before, after)| (*id, Some(&**before), &**after)).collect();
     index(w, def, w.plan(def.id), &texts)

@@ -108,7 +108,8 @@ fn bin(w: &Writer<'_>, entity: EntityId, ids: &[Uuid], cause: Cause) -> Result<V
     Ok(touched)
 }
 
-fn stamp(w: &Writer<'_>, def: &EntityDef, cells: &mut Cells) {
+/// What every write changes: version, when, who.
+pub(crate) fn stamp(w: &Writer<'_>, def: &EntityDef, cells: &mut Cells) {
     let version = def.slot("version").and_then(|slot| cells.get(slot)).and_then(Value::as_int).unwrap_or_default();
     for (name, value) in [
         ("version", Value::Int(version + 1)),

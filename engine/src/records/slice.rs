@@ -32,6 +32,9 @@ pub(crate) struct Writer<'a> {
     pub(crate) within_parent: std::cell::Cell<bool>,
     /// Whether nothing is to be written: no number is given.
     pub(crate) is_preview: bool,
+    /// The fields that a publish fills for the first time, where this is one: their values follow from the documents, so
+    /// nothing is logged and no rule is asked.
+    pub(crate) filling: Option<&'a BTreeSet<(EntityId, FieldId)>>,
 }
 
 impl<'a> Writer<'a> {
@@ -44,12 +47,23 @@ impl<'a> Writer<'a> {
             log: std::cell::RefCell::default(),
             within_parent: std::cell::Cell::new(false),
             is_preview: false,
+            filling: None,
         }
+    }
+
+    /// One that fills what a publish adds.
+    pub(crate) fn filling(cx: &'a Ctx, tx: &'a Tx, fresh: &'a BTreeSet<(EntityId, FieldId)>) -> Self {
+        Self { filling: Some(fresh), ..Self::new(cx, tx) }
     }
 
     /// One that writes nothing.
     pub(crate) fn preview(cx: &'a Ctx, tx: &'a Tx) -> Self {
         Self { is_preview: true, ..Self::new(cx, tx) }
+    }
+
+    /// Whether a derived field is computed here: a publish leaves those alone that are as they were.
+    pub(crate) fn computes(&self, entity: EntityId, field: FieldId) -> bool {
+        self.filling.is_none_or(|fresh| fresh.contains(&(entity, field)))
     }
 
     pub(crate) fn def(&self, entity: EntityId) -> &'a EntityDef {

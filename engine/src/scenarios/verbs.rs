@@ -94,6 +94,8 @@ fn code_of(error: &Error) -> &'static str {
         Error::RateLimited { .. } => "rate_limited",
         Error::IdempotencyMismatch => "idempotency_mismatch",
         Error::IdempotencyRunning | Error::Superseded => "busy",
+        Error::Conflicts(_) => "conflicts",
+        Error::Unplaced(_) => "needs_target",
         Error::Invalid(_) | Error::Documents(_) => "invalid",
         Error::Store(_) | Error::Internal(_) => "internal",
     }

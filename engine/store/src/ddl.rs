@@ -1,11 +1,13 @@
 //! In charge of the structure of dynamic tables: what a new schema needs that the database does not have.
-//! Reading order: `Step` (one change), `Plan` (all of them), `Tx::apply`.
+//! Reading order: `Step` (one change), `Plan` (all of them), `Tx::apply`; `Leftover` (what an unfinished publish added).
 //! Invariant: tables and columns are only added, never dropped, retyped or rebuilt, so a former revision still fits.
+//! Invariant: what no revision ever used may be removed again, and nothing else.
 //! Invariant: every step may be run again without harm.
 
 use model::field::{ColumnUse, Role};
 use model::{EntityDef, FieldDef, Schema, Storage};
 
+use crate::dialect::Dialect;
 use crate::fault::Fault;
 use crate::rows::item_storage;
 use crate::sql::{Decode, Sql};
@@ -53,6 +55,41 @@ pub enum Step {
         /// Its name.
         name: String,
     },
+}
+
+impl Step {
+    /// What it adds: what is left where the publish that needs it does not come to its end.
+    #[must_use]
+    pub fn adds(&self) -> Option<Leftover> {
+        match self {
+            Self::CreateTable { table, .. } | Self::CreateLinks { table, .. } => Some(Leftover::Table(table.clone())),
+            Self::AddColumn { table, column, .. } => Some(Leftover::Column(table.clone(), column.clone())),
+            Self::CreateIndex { name, .. } => Some(Leftover::Index(name.clone())),
+            Self::DropIndex { .. } => None,
+        }
+    }
+}
+
+/// Something of the structure that no revision uses; closed.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Leftover {
+    /// A table.
+    Table(String),
+    /// A column of a table.
+    Column(String, String),
+    /// An index.
+    Index(String),
+}
+
+impl std::fmt::Display for Leftover {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Table(table) => write!(f, "table {table}"),
+            Self::Column(table, column) => write!(f, "column {table}.{column}"),
+            Self::Index(name) => write!(f, "index {name}"),
+        }
+    }
 }
 
 /// What a new schema needs.
@@ -225,12 +262,29 @@ impl Tx {
             Step::DropIndex { name } => {
                 sql.push("DROP INDEX IF EXISTS ").name(name);
             }
-            Step::CreateIndex { name, table, columns, unique } => {
-                sql.push(if *unique { "CREATE UNIQUE INDEX IF NOT EXISTS " } else { "CREATE INDEX IF NOT EXISTS " });
-                sql.name(name).push(" ON ").name(table).push(" (").list(columns, ", ", |sql, (column, falls)| {
-                    sql.name(column).push(dialect.direction(*falls));
-                });
-                sql.push(") WHERE \"deleted_at\" IS NULL");
+            Step::CreateIndex { .. } => return self.script(&index_text(dialect, step, false)),
+        }
+        self.script(&sql.text)
+    }
+
+    /// Removes what an unfinished publish left.
+    ///
+    /// # Errors
+    /// Where the database cannot.
+    pub fn remove_leftover(&self, leftover: &Leftover) -> Result<(), Fault> {
+        let mut sql = self.sql();
+        match leftover {
+            Leftover::Table(table) => {
+                sql.push("DROP TABLE IF EXISTS ").name(table);
+            }
+            Leftover::Index(name) => {
+                sql.push("DROP INDEX IF EXISTS ").name(name);
+            }
+            Leftover::Column(table, column) => {
+                if !self.columns_of(table)?.contains(column) {
+                    return Ok(());
+                }
+                sql.push("ALTER TABLE ").name(table).push(" DROP COLUMN ").name(column);
             }
         }
         self.script(&sql.text)
@@ -265,6 +319,19 @@ impl Tx {
     pub fn analyse(&self) -> Result<(), Fault> {
         self.script("ANALYZE")
     }
+}
+
+/// The statement that makes an index; `beside` makes it while others write, which is no part of a transaction.
+pub(crate) fn index_text(dialect: Dialect, step: &Step, beside: bool) -> String {
+    let Step::CreateIndex { name, table, columns, unique } = step else { return String::new() };
+    let mut sql = Sql::new(dialect);
+    sql.push(if *unique { "CREATE UNIQUE INDEX " } else { "CREATE INDEX " });
+    sql.push(if beside { "CONCURRENTLY IF NOT EXISTS " } else { "IF NOT EXISTS " });
+    sql.name(name).push(" ON ").name(table).push(" (").list(columns, ", ", |sql, (column, falls)| {
+        sql.name(column).push(dialect.direction(*falls));
+    });
+    sql.push(") WHERE \"deleted_at\" IS NULL");
+    sql.text
 }
 
 fn column(sql: &mut Sql, name: &str, storage: Storage) {

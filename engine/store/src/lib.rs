@@ -17,7 +17,7 @@ mod tree;
 mod tx;
 
 pub use db::{Location, Store};
-pub use ddl::{Plan, Step};
+pub use ddl::{Leftover, Plan, Step};
 pub use fault::Fault;
 pub use select::{Aggregate, Binned, Bucket, Function, GroupBy, Measure, Row, Select};
 pub use tx::{Lock, Tx};

@@ -107,6 +107,16 @@ impl Tx {
         Ok(rows)
     }
 
+    /// The rows of a statement of its own, kept whatever becomes of this transaction. With one writer there is nobody to
+    /// wait for, and it is part of it.
+    pub(crate) fn query_apart(&self, sql: &Sql, how: &[Decode]) -> Result<Vec<Vec<Value>>, Fault> {
+        self.alive()?;
+        match &self.0.on {
+            On::Sqlite(_) => self.query(sql, how),
+            On::Postgres(session) => self.noted(session.query_apart(sql, how)),
+        }
+    }
+
     /// Hands on each row of a question.
     pub(crate) fn each(&self, sql: &Sql, how: &[Decode], mut take: impl FnMut(Vec<Value>)) -> Result<(), Fault> {
         self.alive()?;
@@ -183,7 +193,7 @@ impl Tx {
             return Ok(());
         }
         let mut sql = self.sql();
-        sql.push(call).bind(model::Storage::Text, Value::text(key)).push(", 7)) AS text)");
+        sql.push(call).bind(model::Storage::Text, Value::text(key)).push(", CAST(hashtext(current_schema()) AS bigint))) AS text)");
         self.query(&sql, &[]).map(drop)
     }
 }

@@ -94,9 +94,16 @@ pub(crate) enum Command {
     #[command(subcommand, after_help = "Example:\n  trellis token new ann@example.com --scope read --days 90")]
     Token(Token),
     /// Check database, files, key and clock, and say what to do
-    Doctor,
+    Doctor(Doctor),
     /// Bring the workspace's own tables up to date; serving does it too
     Migrate,
+}
+
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Doctor {
+    /// Remove what unfinished publishes left
+    #[arg(long)]
+    pub(crate) sweep: bool,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -166,17 +173,12 @@ pub(crate) enum App {
         with: Vec<PathBuf>,
     },
     /// Install an app, or a new version of one
-    Install {
-        /// The app's folder or ZIP file
-        #[arg(value_name = "DIR_OR_ZIP")]
-        path: PathBuf,
-    },
-    /// Bring an installed app to a new version
-    Upgrade {
-        /// The app's folder or ZIP file
-        #[arg(value_name = "DIR_OR_ZIP")]
-        path: PathBuf,
-    },
+    Install(Install),
+    /// Bring an installed app to a new version; what the workspace changed stays
+    #[command(
+        after_help = "Examples:\n  trellis app upgrade sales.zip\n  trellis app upgrade sales.zip --choose /views/deals/sort=theirs\n  trellis app upgrade sales.zip --target sales.deal.stage:offer=talk"
+    )]
+    Upgrade(Install),
     /// Write an installed app as a folder, or as a ZIP file where the name ends so
     Export {
         /// The app
@@ -187,6 +189,31 @@ pub(crate) enum App {
     },
     /// List the installed apps
     List,
+}
+
+/// Whose change counts.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Side {
+    /// The workspace's
+    Ours,
+    /// The new version's
+    Theirs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Install {
+    /// The app's folder or ZIP file
+    #[arg(value_name = "DIR_OR_ZIP")]
+    pub(crate) path: PathBuf,
+    /// Whose change counts at a place that both the workspace and the new version changed
+    #[arg(long, value_name = "POINTER=ours|theirs")]
+    pub(crate) choose: Vec<String>,
+    /// Whose change counts at all other such places
+    #[arg(long, value_name = "SIDE")]
+    pub(crate) conflicts: Option<Side>,
+    /// Where records go whose stage or option goes
+    #[arg(long, value_name = "ENTITY.FIELD:FROM=TO")]
+    pub(crate) target: Vec<String>,
 }
 
 #[derive(Args, Debug)]

@@ -8,9 +8,9 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{get, post};
-use engine::{Ctx, Error};
-use model::Diagnostic;
+use engine::{Choices, Ctx, Error, Wishes};
 use model::doc::Package;
+use model::{Code, Diagnostic, Message, Violation};
 use serde_json::{Value as Json, json};
 
 use super::archive;
@@ -59,11 +59,11 @@ async fn apps(caller: Caller) -> Result<Response, Problem> {
 /// A new app or a new version: a ZIP file, or the app as one document.
 async fn install(State(state): State<RuntimeState>, caller: Caller, query: Query, headers: HeaderMap, sent: Body) -> Result<Response, Problem> {
     designer(&caller.cx)?;
-    query.only(&["note"])?;
+    query.only(&["note", "choices", "conflicts", "targets"])?;
+    let wishes = wishes(&query)?;
     let bytes = body::read(&headers, sent, archive::MAX_ARCHIVE).await?;
     let package = tokio::task::spawn_blocking(move || package(&bytes)).await.map_err(|error| Error::Internal(error.to_string()))??;
-    let installed = state.engine().install(&caller.cx, package, query.get("note").unwrap_or("installed")).await?;
-    let rows = engine::seed::load(state.engine(), &installed.app, installed.upgraded).await?;
+    let installed = state.engine().install_with(&caller.cx, package, wishes).await?;
     let status = if installed.upgraded { StatusCode::OK } else { StatusCode::CREATED };
     Ok(answer::json(
         status,
@@ -72,9 +72,30 @@ async fn install(State(state): State<RuntimeState>, caller: Caller, query: Query
             "revision": installed.revision,
             "upgraded": installed.upgraded,
             "warnings": installed.warnings.iter().map(diagnostic_json).collect::<Vec<_>>(),
-            "seed_faults": rows,
+            "seed_faults": installed.seed_faults,
         }),
     ))
+}
+
+/// What a request says to a publish: `choices` (`{pointer: "ours" or "theirs"}`), `conflicts` (one of them for all others),
+/// `targets` (`{"sales.deal.stage": {from: to}}`).
+fn wishes(query: &Query) -> Result<Wishes, Problem> {
+    fn read<T: serde::de::DeserializeOwned>(query: &Query, name: &str, json: impl Fn(&str) -> String) -> Result<Option<T>, Problem> {
+        let text = query.filled(name).map(json);
+        let read = text.map(|text| serde_json::from_str(&text)).transpose();
+        read.map_err(|error| {
+            Problem::faults(vec![Violation::at(format!("/{name}"), Code::Malformed, Message::new("malformed").with("detail", error))])
+        })
+    }
+    let as_written = |text: &str| text.to_owned();
+    Ok(Wishes {
+        note: query.get("note").unwrap_or("installed").to_owned(),
+        targets: read(query, "targets", as_written)?.unwrap_or_default(),
+        choices: Choices {
+            by_pointer: read(query, "choices", as_written)?.unwrap_or_default(),
+            otherwise: read(query, "conflicts", |word| Json::from(word).to_string())?,
+        },
+    })
 }
 
 fn package(bytes: &[u8]) -> Result<Package, Error> {
@@ -103,10 +124,12 @@ async fn revisions(State(state): State<RuntimeState>, caller: Caller) -> Result<
     Ok(answer::ok(&state.engine().revisions(&caller.cx).await?))
 }
 
-async fn rollback(State(state): State<RuntimeState>, caller: Caller, At(number): At<String>) -> Result<Response, Problem> {
+async fn rollback(State(state): State<RuntimeState>, caller: Caller, query: Query, At(number): At<String>) -> Result<Response, Problem> {
     designer(&caller.cx)?;
+    query.only(&["targets"])?;
+    let targets = wishes(&query)?.targets;
     let number = number.parse().map_err(|_| Error::NotFound)?;
-    let revision = state.engine().rollback(&caller.cx, number).await?;
+    let revision = state.engine().rollback(&caller.cx, number, &targets).await?;
     Ok(answer::ok(&json!({"revision": revision})))
 }
 

@@ -160,6 +160,14 @@ fn tell(error: &Error, locale: &str) -> Told {
             errors: faults.iter().map(diagnostic_json).collect(),
             ..Told::of(422, "invalid_documents", Message::new("invalid_documents").with("count", faults.len()).text(locale))
         },
+        Error::Conflicts(conflicts) => Told {
+            errors: conflicts.iter().map(|conflict| conflict_json(conflict, locale)).collect(),
+            ..Told::of(409, "conflicts", Message::new("conflicts").with("count", conflicts.len()).text(locale))
+        },
+        Error::Unplaced(values) => Told {
+            errors: values.iter().map(|unplaced| unplaced_json(unplaced, locale)).collect(),
+            ..Told::of(422, "needs_target", Message::new("needs_targets").text(locale))
+        },
         Error::Store(Fault::Unique(_)) => Told::code(Code::NotUnique, "not_unique", locale),
         Error::Superseded | Error::Store(Fault::Busy | Fault::Full | Fault::Gone(_) | Fault::Collision | Fault::Undone) => Told::busy(503, locale),
         Error::Store(Fault::Panicked(_) | Fault::Sql(_)) | Error::Internal(_) => Told::of(500, "internal", Message::new("internal").text(locale)),
@@ -170,6 +178,32 @@ fn tell(error: &Error, locale: &str) -> Told {
 #[must_use]
 pub fn fault_json(fault: &Violation, locale: &str) -> Json {
     json!({"pointer": fault.pointer, "field": fault.field, "code": fault.code.as_str(), "message": fault.wording.text(locale)})
+}
+
+/// What both sides of an upgrade changed; `theirs` or `ours` is chosen by its pointer.
+fn conflict_json(conflict: &model::merge::Conflict, locale: &str) -> Json {
+    json!({
+        "pointer": conflict.pointer,
+        "code": "conflict",
+        "message": Message::new("conflict").text(locale),
+        "base": conflict.base,
+        "ours": conflict.ours,
+        "theirs": conflict.theirs,
+    })
+}
+
+/// A stage or an option that goes though records have it.
+fn unplaced_json(unplaced: &engine::Unplaced, locale: &str) -> Json {
+    let message = Message::new("needs_target").with("count", unplaced.count).with("value", &unplaced.value).with("field", &unplaced.field);
+    json!({
+        "pointer": "",
+        "field": unplaced.field,
+        "code": "needs_target",
+        "message": message.text(locale),
+        "value": unplaced.value,
+        "count": unplaced.count,
+        "offered": unplaced.offered,
+    })
 }
 
 /// One fault of a document.

@@ -19,6 +19,7 @@ mod lists;
 mod meta;
 mod moves;
 mod problems;
+mod publishing;
 mod records;
 mod search;
 mod sign_in;

@@ -42,6 +42,13 @@ impl Layout {
         self.generations.get(entity).and_then(|fields| fields.get(field)).copied().unwrap_or(1)
     }
 
+    /// Begins the next generation of a field's columns though they hold the same: the former values stay beside the new ones
+    /// until these are whole.
+    pub fn renew(&mut self, entity: &str, field: &str) {
+        let next = self.generation(entity, field) + 1;
+        self.generations.entry(entity.to_owned()).or_default().insert(field.to_owned(), next);
+    }
+
     /// Notes what a field's columns hold now; where that differs from before, its next generation begins.
     fn note(&mut self, entity: &str, field: &str, columns: Vec<ColumnNote>) {
         let known = self.columns.entry(entity.to_owned()).or_default();

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
+use crate::ddl::Step;
 use crate::dialect::Dialect;
 use crate::fault::Fault;
 use crate::system;
@@ -174,6 +175,43 @@ impl Store {
     /// Waits until something was committed that is to be done; at once where that was since the last call.
     pub async fn stirred(&self) {
         self.0.stirred.notified().await;
+    }
+
+    /// Runs `work`, which changes the structure, in one transaction. It waits for locks no longer than those behind it may be
+    /// delayed, and is tried again.
+    ///
+    /// # Errors
+    /// What `work` says, or that the database could not.
+    pub async fn restructure<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Fault> + Send + 'static,
+        F: Fn(&Tx) -> Result<T, E> + Send + Sync + 'static,
+    {
+        match &*self.0 {
+            Inner::Sqlite(lanes) => lanes.write(work).await,
+            Inner::Postgres(pool) => {
+                let result = pool.restructure(work).await;
+                if result.is_ok() {
+                    pool.number_changes().await;
+                }
+                result
+            }
+        }
+    }
+
+    /// Makes an index while others write, where the database can; else in a transaction of its own.
+    ///
+    /// # Errors
+    /// Where two live records agree in what is to be unique, or the database cannot.
+    pub async fn build_index(&self, step: &Step) -> Result<(), Fault> {
+        match &*self.0 {
+            Inner::Sqlite(lanes) => {
+                let step = step.clone();
+                lanes.write(move |tx| tx.apply(&step)).await
+            }
+            Inner::Postgres(pool) => pool.build_index(step).await,
+        }
     }
 
     /// Writes a consistent copy of the whole database into a file, while work goes on.

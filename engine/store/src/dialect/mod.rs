@@ -144,11 +144,14 @@ impl Dialect {
         }
     }
 
-    /// The names of all indexes.
+    /// The names of all indexes that can be used: one that could not be finished is none.
     pub(crate) fn indexes_question(self) -> &'static str {
         match self {
             Self::Sqlite => "SELECT name FROM sqlite_master WHERE type = 'index'",
-            Self::Postgres => "SELECT CAST(indexname AS text) FROM pg_indexes WHERE schemaname = current_schema()",
+            Self::Postgres => {
+                "SELECT CAST(c.relname AS text) FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid
+                 WHERE c.relnamespace = CAST(current_schema() AS regnamespace) AND i.indisvalid"
+            }
         }
     }
 }

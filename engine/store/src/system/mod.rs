@@ -69,6 +69,7 @@ impl Table {
 const FIRST: &[&Table] = &[
     &revision::POINTER,
     &revision::REVISION,
+    &revision::PUBLISHING,
     &revision::SETTING,
     &access::CREDENTIAL,
     &access::SESSION,

@@ -26,6 +26,14 @@ pub static REVISION: Table = Table {
     indexes: &[],
 };
 
+/// A publish that is under way, or was left unfinished: what it added that no revision uses yet.
+pub static PUBLISHING: Table = Table {
+    name: "sys_publishing",
+    columns: &[("id", Storage::Uuid), ("at", Storage::Timestamp), ("note", Storage::Text), ("added", Storage::Json)],
+    key: &["id"],
+    indexes: &[],
+};
+
 /// Values of settings.
 pub static SETTING: Table = Table {
     name: "sys_setting",

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use engine::{Engine, Error};
+use engine::{Engine, Error, Wishes};
 use model::doc::Package;
 use model::{Diagnostic, Severity};
 
+use crate::cli::{Install, Side};
 use crate::terminal::Terminal;
 
 /// A fault of a document as a line: file, pointer, what is wrong, what was likely meant.
@@ -90,19 +91,50 @@ pub(super) async fn test(path: &Path, with: &[PathBuf], terminal: &Terminal) -> 
     if failed == 0 { crate::DONE } else { crate::FAILED }
 }
 
-pub(super) async fn install(engine: &Engine, path: &Path, upgrade: bool, terminal: &Terminal) -> Result<u8, Error> {
-    let package = read(path, terminal)?;
+/// What a command line says to a publish; the argument that cannot be read, where one cannot.
+fn wishes(install: &Install, note: &str) -> Result<Wishes, String> {
+    let mut wishes = Wishes::noting(note);
+    let side = |side: Side| match side {
+        Side::Ours => engine::Side::Ours,
+        Side::Theirs => engine::Side::Theirs,
+    };
+    wishes.choices.otherwise = install.conflicts.map(side);
+    for text in &install.choose {
+        let chosen = match text.rsplit_once('=') {
+            Some((pointer, "ours")) => (pointer, engine::Side::Ours),
+            Some((pointer, "theirs")) => (pointer, engine::Side::Theirs),
+            _ => return Err(format!("--choose {text}: expected POINTER=ours or POINTER=theirs")),
+        };
+        wishes.choices.by_pointer.insert(chosen.0.to_owned(), chosen.1);
+    }
+    for text in &install.target {
+        let parts = text.split_once(':').and_then(|(field, rest)| Some((field, rest.split_once('=')?)));
+        let Some((field, (from, to))) = parts else { return Err(format!("--target {text}: expected ENTITY.FIELD:FROM=TO")) };
+        wishes.targets.entry(field.to_owned()).or_default().insert(from.to_owned(), to.to_owned());
+    }
+    Ok(wishes)
+}
+
+pub(super) async fn install(engine: &Engine, install: &Install, upgrade: bool, terminal: &Terminal) -> Result<u8, Error> {
+    let note = if upgrade { "upgraded" } else { "installed" };
+    let wishes = match wishes(install, note) {
+        Ok(wishes) => wishes,
+        Err(wrong) => {
+            terminal.complain(format!("trellis: {wrong}"));
+            return Ok(crate::WRONG_USE);
+        }
+    };
+    let package = read(&install.path, terminal)?;
     let name = package.app.app.name.clone();
     if upgrade && engine.current().app(&name).is_none() {
         terminal.complain(format!("trellis: `{name}` is not installed; use `trellis app install`"));
         return Ok(crate::FAILED);
     }
-    let note = if upgrade { "upgraded" } else { "installed" };
-    let installed = engine.install(&engine.system(), package, note).await?;
+    let installed = engine.install_with(&engine.system(), package, wishes).await?;
     for warning in &installed.warnings {
         terminal.complain(line(warning));
     }
-    for reason in engine::seed::load(engine, &installed.app, installed.upgraded).await? {
+    for reason in &installed.seed_faults {
         terminal.complain(reason);
     }
     let did = if installed.upgraded { "upgraded" } else { "installed" };

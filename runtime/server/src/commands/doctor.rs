@@ -3,6 +3,7 @@
 use engine::{Engine, Error};
 use model::Severity;
 
+use crate::cli::Doctor;
 use crate::terminal::Terminal;
 
 /// A moment before this program was written: 2026-01-01.
@@ -25,7 +26,12 @@ impl Findings<'_> {
     }
 }
 
-pub(super) async fn run(engine: &Engine, terminal: &Terminal) -> Result<u8, Error> {
+pub(super) async fn run(engine: &Engine, asked: Doctor, terminal: &Terminal) -> Result<u8, Error> {
+    if asked.sweep {
+        for leftover in engine.sweep_leftovers().await? {
+            terminal.say(format!("removed  {leftover}"));
+        }
+    }
     let mut findings = Findings { terminal, bad: 0 };
     database(engine, &mut findings).await;
     folder(engine, &mut findings);
@@ -73,6 +79,13 @@ async fn tables(engine: &Engine, findings: &mut Findings<'_>) -> Result<(), Erro
     }
     for fault in &found.faults {
         findings.bad(fault, "Install the app again: `trellis app upgrade`.");
+    }
+    for (began, added) in engine.leftovers().await? {
+        let what = if added.is_empty() { "nothing".to_owned() } else { added.join(", ") };
+        findings.bad(
+            &format!("a publish of {began} is not finished; it added {what}"),
+            "Where none is under way, `trellis doctor --sweep` removes it; the next publish does so, too.",
+        );
     }
     Ok(())
 }

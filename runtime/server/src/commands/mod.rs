@@ -68,8 +68,8 @@ fn wants_input(command: &Command) -> bool {
 pub(crate) async fn run(command: Command, auth: &Auth, terminal: &Terminal) -> u8 {
     let engine = auth.engine();
     let done = match command {
-        Command::App(App::Install { path }) => apps::install(engine, &path, false, terminal).await,
-        Command::App(App::Upgrade { path }) => apps::install(engine, &path, true, terminal).await,
+        Command::App(App::Install(install)) => apps::install(engine, &install, false, terminal).await,
+        Command::App(App::Upgrade(install)) => apps::install(engine, &install, true, terminal).await,
         Command::App(App::Export { name, out }) => apps::export(engine, &name, out.as_deref(), terminal),
         Command::App(App::List) => apps::list(engine, terminal),
         Command::App(App::Check { path, with }) => return apps::check(&path, &with, terminal),
@@ -79,7 +79,7 @@ pub(crate) async fn run(command: Command, auth: &Auth, terminal: &Terminal) -> u
         Command::Backup(asked) => backup::backup(engine, &asked, terminal).await,
         Command::User(user) => people::user(auth, user, terminal).await,
         Command::Token(token) => people::token(auth, token, terminal).await,
-        Command::Doctor => doctor::run(engine, terminal).await,
+        Command::Doctor(doctor) => doctor::run(engine, doctor, terminal).await,
         Command::Migrate => doctor::migrated(engine, terminal).await,
         Command::Schema(schema) => return schema::run(&schema, terminal),
         Command::Serve(_) | Command::Restore(_) => {
@@ -105,6 +105,20 @@ fn complain(error: &Error, terminal: &Terminal) {
         Error::Documents(faults) => {
             for fault in faults {
                 terminal.complain(apps::line(fault));
+            }
+        }
+        Error::Conflicts(conflicts) => {
+            terminal.complain("trellis: the workspace and the new version both changed this; choose with --choose POINTER=ours|theirs:");
+            for conflict in conflicts {
+                let shown = |value: &Option<serde_json::Value>| value.as_ref().map_or_else(|| "(nothing)".to_owned(), ToString::to_string);
+                terminal.complain(format!("{}\n  ours:   {}\n  theirs: {}", conflict.pointer, shown(&conflict.ours), shown(&conflict.theirs)));
+            }
+        }
+        Error::Unplaced(values) => {
+            terminal.complain("trellis: records have what goes; say where they go with --target ENTITY.FIELD:FROM=TO:");
+            for unplaced in values {
+                let (field, value, count) = (&unplaced.field, &unplaced.value, unplaced.count);
+                terminal.complain(format!("{field}:{value}: {count} record(s); to one of {}", unplaced.offered.join(", ")));
             }
         }
         Error::NotFound => terminal.complain("trellis: there is no such thing"),
