@@ -2,12 +2,12 @@
 //! views, forms, roles, dashboards, flows, conversions, pools, papers and messages.
 //! Invariant: what passes here compiles when it is used; nothing half-valid is published.
 
-use model::doc::{App, Condition, EntityRights, FieldRule, Form, Scope, Step, View, Widget};
+use model::doc::{App, Condition, Conversion, EntityRights, FieldRule, Form, Import, Scope, Step, ValueSpec, View, Widget};
 use model::fault::escape_pointer;
 use model::schema::Schema;
 use model::{Diagnostic, EntityDef, Filter, Label, Name};
 use rules::condition::CompiledCondition;
-use rules::expr::{Place, Use};
+use rules::expr::{Expression, Given, Kind, Place, Use};
 use rules::query::{SystemView, TypedFilter};
 use rules::text::{Escape, TextTemplate};
 use serde_json::{Map, Value as Json};
@@ -26,6 +26,9 @@ pub(crate) fn faults(schema: &Schema, name: &Name) -> Vec<Diagnostic> {
     }
     faults
 }
+
+/// What is given by name beside the record.
+type Names = [(String, Given)];
 
 struct Trying<'a> {
     schema: &'a Schema,
@@ -89,6 +92,73 @@ impl<'a> Trying<'a> {
         }
     }
 
+    /// An expression on a record of `def`, with what is given by name beside it.
+    fn expression(&mut self, def: &EntityDef, given: &Names, text: &str, usage: Use, at: &str) {
+        let place = Place { app: self.app, given, ..Place::of(self.schema, def.id, usage) };
+        if let Err(faults) = Expression::compile_at(place, text) {
+            self.faults.extend(faults.into_iter().map(|fault| {
+                let message = format!("{} (line {}, column {})", fault.message, fault.line, fault.column);
+                Diagnostic::error(at, message).with_hint(fault.hint)
+            }));
+        }
+    }
+
+    /// How a value is made, on a record of `def`.
+    fn made(&mut self, def: &EntityDef, given: &Names, spec: &ValueSpec, at: &str) {
+        let ValueSpec::Rule(rule) = spec else { return };
+        if let Some(text) = &rule.expr {
+            self.expression(def, given, text, Use::Value, &format!("{at}/expr"));
+        }
+        if let Some(text) = &rule.text
+            && let Err(message) = TextTemplate::compile(text, Escape::None)
+        {
+            self.faults.push(Diagnostic::error(format!("{at}/text"), message));
+        }
+        if let Some(other) = rule.otherwise.as_deref() {
+            self.made(def, given, other, &format!("{at}/else"));
+        }
+    }
+
+    /// What a file's rows become: `row` stands for the row.
+    fn import(&mut self, import: &Import, at: &str) {
+        if let Some(def) = self.entity(&import.entity) {
+            let given = [("row".to_owned(), Given::Values)];
+            if let Some(text) = &import.condition {
+                self.expression(def, &given, text, Use::Condition, &format!("{at}/if"));
+            }
+            for (name, spec) in &import.values {
+                self.made(def, &given, spec, &format!("{at}/values/{name}"));
+            }
+        }
+        for (index, part) in import.parts.iter().enumerate() {
+            self.import(part, &format!("{at}/parts/{index}"));
+        }
+    }
+
+    /// What a record becomes: values of each target, and of each line, which is called `line`.
+    fn conversion(&mut self, conversion: &Conversion, at: &str) {
+        let Some(def) = self.entity(&conversion.from) else { return };
+        self.condition(def, conversion.condition.as_ref(), &format!("{at}/if"));
+        for (name, target) in &conversion.targets {
+            let at = format!("{at}/targets/{name}");
+            for (field, spec) in &target.values {
+                self.made(def, &[], spec, &format!("{at}/values/{field}"));
+            }
+            for (field, spec) in &target.lines {
+                let ValueSpec::Rule(rule) = spec else { continue };
+                let at = format!("{at}/lines/{field}");
+                let source = rule.from.as_ref().and_then(|from| def.inverses.get(from.as_str()));
+                let given = [("line".to_owned(), source.map_or(Given::Values, |lines| Given::Record(lines.entity)))];
+                for (field, spec) in rule.values.iter().flatten() {
+                    self.made(def, &given, spec, &format!("{at}/values/{}", escape_pointer(field)));
+                }
+                if let Some(Condition::Expression(text)) = &rule.skip_if {
+                    self.expression(def, &given, text, Use::Condition, &format!("{at}/skip_if"));
+                }
+            }
+        }
+    }
+
     fn shown(&mut self, app: &App) {
         for (name, view) in &app.views {
             if let Some(def) = self.entity(&view.entity) {
@@ -135,6 +205,15 @@ impl<'a> Trying<'a> {
         for (name, series) in &widget.series {
             if let Some(def) = series.get("entity").and_then(Json::as_str).and_then(|entity| self.entity(entity)) {
                 self.json_filter(def, series.get("filter"), &format!("{at}/series/{name}/filter"));
+            }
+        }
+        // What is calculated stands on the figures beside it, each by its name.
+        let any = widget.series.values().find_map(|series| series.get("entity").and_then(Json::as_str).and_then(|entity| self.entity(entity)));
+        if let Some(def) = any {
+            let figures = widget.series.keys().chain(widget.calc.keys());
+            let given: Vec<(String, Given)> = figures.map(|name| (name.to_string(), Given::Value(Kind::Number))).collect();
+            for (name, text) in &widget.calc {
+                self.expression(def, &given, text, Use::Value, &format!("{at}/calc/{name}"));
             }
         }
     }
@@ -202,10 +281,11 @@ impl<'a> Trying<'a> {
     }
 
     fn around(&mut self, app: &App) {
+        for (name, import) in &app.imports {
+            self.import(import, &format!("/imports/{name}"));
+        }
         for (name, conversion) in &app.conversions {
-            if let Some(def) = self.entity(&conversion.from) {
-                self.condition(def, conversion.condition.as_ref(), &format!("/conversions/{name}/if"));
-            }
+            self.conversion(conversion, &format!("/conversions/{name}"));
         }
         for (name, pool) in &app.pools {
             let at = format!("/pools/{name}");

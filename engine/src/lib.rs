@@ -47,7 +47,7 @@ use tokio::sync::broadcast;
 use uuid::Uuid;
 
 pub use ctx::{Caller, Cause, Ctx, Person};
-pub use doctor::{Examined, examine_among, examine_package, location_of};
+pub use doctor::{Examined, Failing, examine_among, examine_package, location_of};
 pub use error::Error;
 pub use publish::{Choices, Installed, Side, Targets, Unplaced, Wishes, core_package};
 pub use published::Published;

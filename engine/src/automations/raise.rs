@@ -40,11 +40,12 @@ pub(crate) struct Happened {
     pub(crate) event: Event,
 }
 
-/// Whether changes with this cause set anything off: what comes with an app and what is taken back do not.
+/// Whether changes with this cause set anything off: what comes with an app, what its publish moves and what is taken back
+/// do not.
 pub(crate) fn sets_off(cause: Cause) -> bool {
     match cause {
         Cause::Request | Cause::Import | Cause::Computed | Cause::Cascade | Cause::Automation => true,
-        Cause::Seed | Cause::Undo => false,
+        Cause::Seed | Cause::Undo | Cause::Publish => false,
     }
 }
 

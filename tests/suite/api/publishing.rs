@@ -216,4 +216,34 @@ on_both! {
         assert!(problem["errors"][0]["pointer"].as_str().is_some_and(|pointer| pointer.ends_with("office_location/unique")), "{problem}");
         app.admin().create("sales.account", json!({"name": "Initech", "office_location": "Berlin"})).await;
     }
+
+    /// A rule that comes later leaves records alone until somebody writes them; they are listed.
+    async fn a_rule_holds_at_the_next_write(app) {
+        let admin = app.admin();
+        let id = admin.create_id("sales.account", json!({"name": "Acme", "employees": 3})).await;
+        admin.create("sales.account", json!({"name": "Globex", "employees": 30})).await;
+        let mut files = sales();
+        edit(&mut files, "entities/account.json", |entity| entity["rules"]["large"] = json!({"require": "employees >= 10", "message": {"en": "Too small"}}));
+        assert!(install(&app, &files, &[]).await.status.is_success());
+        let failing = app.engine.examine().await.expect("it can be looked over").failing;
+        assert_eq!(failing.len(), 1, "{failing:?}");
+        assert_eq!((failing[0].count, failing[0].reason.as_str(), failing[0].some[0].to_string()), (1, "Too small", id.clone()));
+        admin.patch(&format!("/records/sales.account/{id}"), json!({"name": "Acme Ltd"})).await.is(422);
+    }
+
+    /// What an expression in a document names is looked up before it is published, wherever it stands.
+    async fn expressions_in_documents_are_tried(app) {
+        let document = json!({
+            "app": {"name": "extra", "label": "Extra", "version": "1.0.0", "format": 1, "requires": {"core": "^1", "sales": "^1"}},
+            "imports": {"firms": {"entity": "sales.account", "values": {"name": {"expr": "row[\"A\"]"}, "employees": {"expr": "rwo[\"B\"]"}}}},
+            "automations": {"follow": {
+                "on": {"record": "created", "entity": "sales.account"},
+                "steps": {"task": {"kind": "create", "entity": "core.task", "values": {"subject": {"expr": "record.nmae"}}}},
+                "root": ["task"],
+            }},
+        });
+        let problem = app.admin().post("/design/apps", document).await.problem(422, "invalid_documents");
+        let pointers: Vec<&str> = problem["errors"].as_array().expect("a list").iter().filter_map(|error| error["pointer"].as_str()).collect();
+        assert_eq!(pointers, ["/automations/follow/steps/task/values/subject", "/imports/firms/values/employees/expr"], "{problem}");
+    }
 }

@@ -149,27 +149,7 @@ impl Store {
         E: From<Fault> + Send + 'static,
         F: Fn(&Tx) -> Result<T, E> + Send + Sync + 'static,
     {
-        let stirs = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&stirs);
-        let work = move |tx: &Tx| {
-            let result = work(tx);
-            told.store(tx.is_stirred(), Ordering::Release);
-            result
-        };
-        let result = match &self.0.base {
-            Base::Sqlite(lanes) => lanes.write(work).await,
-            Base::Postgres(pool) => {
-                let result = pool.run(work, true).await;
-                if result.is_ok() {
-                    pool.number_changes().await;
-                }
-                result
-            }
-        };
-        if result.is_ok() && stirs.load(Ordering::Acquire) {
-            self.0.stirred.notify_one();
-        }
-        result
+        self.keep(work, false).await
     }
 
     /// Waits until something was committed that is to be done; at once where that was since the last call.
@@ -188,16 +168,36 @@ impl Store {
         E: From<Fault> + Send + 'static,
         F: Fn(&Tx) -> Result<T, E> + Send + Sync + 'static,
     {
-        match &*self.0 {
-            Inner::Sqlite(lanes) => lanes.write(work).await,
-            Inner::Postgres(pool) => {
-                let result = pool.restructure(work).await;
+        self.keep(work, true).await
+    }
+
+    async fn keep<T, E, F>(&self, work: F, short_locks: bool) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Fault> + Send + 'static,
+        F: Fn(&Tx) -> Result<T, E> + Send + Sync + 'static,
+    {
+        let stirs = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&stirs);
+        let work = move |tx: &Tx| {
+            let result = work(tx);
+            told.store(tx.is_stirred(), Ordering::Release);
+            result
+        };
+        let result = match &self.0.base {
+            Base::Sqlite(lanes) => lanes.write(work).await,
+            Base::Postgres(pool) => {
+                let result = if short_locks { pool.restructure(work).await } else { pool.run(work, true).await };
                 if result.is_ok() {
                     pool.number_changes().await;
                 }
                 result
             }
+        };
+        if result.is_ok() && stirs.load(Ordering::Acquire) {
+            self.0.stirred.notify_one();
         }
+        result
     }
 
     /// Makes an index while others write, where the database can; else in a transaction of its own.
@@ -205,12 +205,12 @@ impl Store {
     /// # Errors
     /// Where two live records agree in what is to be unique, or the database cannot.
     pub async fn build_index(&self, step: &Step) -> Result<(), Fault> {
-        match &*self.0 {
-            Inner::Sqlite(lanes) => {
+        match &self.0.base {
+            Base::Sqlite(lanes) => {
                 let step = step.clone();
                 lanes.write(move |tx| tx.apply(&step)).await
             }
-            Inner::Postgres(pool) => pool.build_index(step).await,
+            Base::Postgres(pool) => pool.build_index(step).await,
         }
     }
 

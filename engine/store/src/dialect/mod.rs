@@ -144,6 +144,14 @@ impl Dialect {
         }
     }
 
+    /// What looks at the statistics: at some rows of each index, so that nobody waits for it however many there are.
+    pub(crate) fn analyse(self) -> &'static str {
+        match self {
+            Self::Sqlite => "PRAGMA analysis_limit = 1000; ANALYZE",
+            Self::Postgres => "ANALYZE",
+        }
+    }
+
     /// The names of all indexes that can be used: one that could not be finished is none.
     pub(crate) fn indexes_question(self) -> &'static str {
         match self {

@@ -80,6 +80,12 @@ async fn tables(engine: &Engine, findings: &mut Findings<'_>) -> Result<(), Erro
     for fault in &found.faults {
         findings.bad(fault, "Install the app again: `trellis app upgrade`.");
     }
+    for failing in &found.failing {
+        // No fault of the workspace: what is there stays until somebody writes it.
+        let some: Vec<String> = failing.some.iter().map(ToString::to_string).collect();
+        let (count, entity, reason) = (failing.count, &failing.entity, &failing.reason);
+        findings.terminal.say(format!("note     {count} record(s) of {entity} would be refused now: {reason} ({})", some.join(", ")));
+    }
     for (began, added) in engine.leftovers().await? {
         let what = if added.is_empty() { "nothing".to_owned() } else { added.join(", ") };
         findings.bad(
