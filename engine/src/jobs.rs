@@ -204,6 +204,11 @@ impl Jobs {
         self.wake.notify_waiters();
     }
 
+    /// Who works here: the same after a restart over the same data folder.
+    pub(crate) fn worker(&self) -> &str {
+        &self.worker
+    }
+
     fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Acquire)
     }

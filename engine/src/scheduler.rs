@@ -247,6 +247,9 @@ async fn until_next(engine: &Engine) -> Duration {
 
 /// Effects, many at a time: one that hangs holds no other.
 async fn effect_loop(engine: Engine) {
+    if let Err(error) = engine.give_effects_back().await {
+        tracing::error!(%error, "effects of an earlier process wait for their leases to end");
+    }
     while !engine.scheduler().is_stopped() {
         match engine.begin_effects().await {
             Ok(0) => {

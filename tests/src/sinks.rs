@@ -53,7 +53,8 @@ impl WebSink {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
-        let (calls, moods): (Arc<Mutex<Vec<Call>>>, Arc<Mutex<VecDeque<Mood>>>) = Default::default();
+        let calls = Arc::<Mutex<Vec<Call>>>::default();
+        let moods = Arc::<Mutex<VecDeque<Mood>>>::default();
         let (taken, next) = (Arc::clone(&calls), Arc::clone(&moods));
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -94,7 +95,10 @@ async fn exchange(mut stream: TcpStream, calls: &Mutex<Vec<Call>>, moods: &Mutex
     let (mut headers, mut length) = (Vec::new(), 0);
     loop {
         line.clear();
-        read.read_line(&mut line).await?;
+        if read.read_line(&mut line).await? == 0 {
+            // Whoever called is gone: that was no call.
+            return Ok(());
+        }
         let Some((name, value)) = line.trim().split_once(':') else { break };
         let (name, value) = (name.to_ascii_lowercase(), value.trim().to_owned());
         if name == "content-length" {
@@ -135,7 +139,8 @@ impl MailSink {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address").to_string();
-        let (mails, refusals): (Arc<Mutex<Vec<String>>>, Arc<Mutex<VecDeque<&'static str>>>) = Default::default();
+        let mails = Arc::<Mutex<Vec<String>>>::default();
+        let refusals = Arc::<Mutex<VecDeque<&'static str>>>::default();
         let (taken, next) = (Arc::clone(&mails), Arc::clone(&refusals));
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {

@@ -44,8 +44,15 @@ const LEASE_SECONDS: i64 = 120;
 
 impl Engine {
     async fn take_effects(&self, limit: u32) -> Result<Vec<Effect>, Error> {
-        let now = self.now();
-        self.store().write(move |tx| outbox::take(tx, now, Duration::seconds(LEASE_SECONDS), limit).map_err(Error::from)).await
+        let (now, worker) = (self.now(), self.jobs().worker().to_owned());
+        self.store().write(move |tx| outbox::take(tx, &worker, now, Duration::seconds(LEASE_SECONDS), limit).map_err(Error::from)).await
+    }
+
+    /// What this worker was at when its process ended is its own to go on with, at once; and all, where no other process works
+    /// on this database.
+    pub(crate) async fn give_effects_back(&self) -> Result<(), Error> {
+        let (now, alone, worker) = (self.now(), self.store().is_exclusive(), self.jobs().worker().to_owned());
+        self.store().write(move |tx| outbox::give_back(tx, (!alone).then_some(worker.as_str()), now).map(drop).map_err(Error::from)).await
     }
 
     /// Does the effects that may be done now; how many there were.

@@ -28,6 +28,8 @@ pub static OUTBOX: Table = Table {
         ("tries", Storage::Int),
         ("body", Storage::Json),
         ("answer", Storage::Json),
+        // Who is at it.
+        ("worker", Storage::Text),
     ],
     key: &["id"],
     indexes: &[&["visible_at"], &["lane", "id"], &["subject"], &["record"], &["state", "at"]],
@@ -126,13 +128,14 @@ impl Effect {
             Value::Int(self.tries),
             Value::Json(std::sync::Arc::new(self.body.clone())),
             Value::Json(std::sync::Arc::new(self.answer.clone())),
+            Value::Null,
         ]
     }
 
     /// A row of [`OUTBOX`].
     #[must_use]
     pub fn read(row: &[Value]) -> Option<Self> {
-        let [id, kind, state, lane, subject, entity, record, at, visible_at, tries, body, answer] = row else { return None };
+        let [id, kind, state, lane, subject, entity, record, at, visible_at, tries, body, answer, _] = row else { return None };
         Some(Self {
             id: id.as_uuid()?,
             kind: kind.as_text()?.to_owned(),
@@ -166,11 +169,20 @@ pub fn put(tx: &Tx, effects: &[Effect]) -> Result<(), Fault> {
 const FIRST_IN_LANE: &str = " AND (o.\"lane\" IS NULL OR NOT EXISTS (SELECT 1 FROM \"sys_outbox\" AS e \
      WHERE e.\"lane\" = o.\"lane\" AND e.\"id\" < o.\"id\" AND e.\"visible_at\" IS NOT NULL))";
 
-/// Takes effects that may be done, the longest waiting first; they are this worker's until `lease` has passed.
+/// Gives back what a worker was at when its process ended, or what anybody was at where none is named.
 ///
 /// # Errors
 /// Where the database cannot.
-pub fn take(tx: &Tx, now: DateTime<Utc>, lease: Duration, limit: u32) -> Result<Vec<Effect>, Fault> {
+pub fn give_back(tx: &Tx, worker: Option<&str>, now: DateTime<Utc>) -> Result<u64, Fault> {
+    let whose = worker.map_or(Cond::Set("worker"), |worker| Cond::Eq("worker", Value::text(worker)));
+    tx.change(&OUTBOX, &[("visible_at", Value::Timestamp(now)), ("worker", Value::Null)], &[whose, Cond::Set("visible_at")])
+}
+
+/// Takes effects that may be done, the longest waiting first; they are `worker`'s until `lease` has passed.
+///
+/// # Errors
+/// Where the database cannot.
+pub fn take(tx: &Tx, worker: &str, now: DateTime<Utc>, lease: Duration, limit: u32) -> Result<Vec<Effect>, Fault> {
     let dialect = tx.dialect();
     let mut sql = tx.sql();
     sql.push("SELECT ").list(OUTBOX.columns, ", ", |sql, (name, _)| {
@@ -183,7 +195,7 @@ pub fn take(tx: &Tx, now: DateTime<Utc>, lease: Duration, limit: u32) -> Result<
     let mut taken: Vec<Effect> = tx.query(&sql, &how)?.iter().filter_map(|row| Effect::read(row)).collect();
     for effect in &mut taken {
         effect.tries += 1;
-        let set = [("visible_at", Value::Timestamp(now + lease)), ("tries", Value::Int(effect.tries))];
+        let set = [("visible_at", Value::Timestamp(now + lease)), ("tries", Value::Int(effect.tries)), ("worker", Value::text(worker))];
         tx.change(&OUTBOX, &set, &[Cond::Eq("id", Value::Uuid(effect.id))])?;
     }
     Ok(taken)
@@ -197,6 +209,7 @@ pub fn ended(tx: &Tx, id: Uuid, state: EffectState, again_at: Option<DateTime<Ut
     let set = [
         ("state", Value::text(state.as_str())),
         ("visible_at", again_at.map_or(Value::Null, Value::Timestamp)),
+        ("worker", Value::Null),
         ("answer", Value::Json(std::sync::Arc::new(answer.clone()))),
     ];
     tx.change(&OUTBOX, &set, &[Cond::Eq("id", Value::Uuid(id)), Cond::Eq("state", Value::text(EffectState::Waiting.as_str()))]).map(drop)
