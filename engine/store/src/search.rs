@@ -53,8 +53,9 @@ pub(crate) fn write(sql: &mut Sql, entity: &str, tokens: &[QueryToken], alias: &
     let words = Value::text(&question(sql.dialect, entity, tokens));
     sql.column(alias, "id");
     match sql.dialect {
+        // CROSS JOIN fixes the order: the words first, else they are asked again for every record of the entity.
         Dialect::Sqlite => sql
-            .push(" IN (SELECT s.\"record\" FROM \"sys_search_text\" f JOIN \"sys_search\" s ON s.\"doc\" = f.rowid WHERE f.tokens MATCH ")
+            .push(" IN (SELECT s.\"record\" FROM \"sys_search_text\" f CROSS JOIN \"sys_search\" s ON s.\"doc\" = f.rowid WHERE f.tokens MATCH ")
             .bind(Storage::Text, words)
             .push(" AND s.\"entity\" = ")
             .bind(Storage::Text, Value::text(entity))

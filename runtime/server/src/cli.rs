@@ -97,6 +97,37 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// Bring the workspace's own tables up to date; serving does it too
     Migrate,
+    /// Measure this program against its limits on this machine: the table of the README
+    #[command(after_help = "Example:\n  trellis bench --rows 100000 --seconds 5\n\nBuild with --release first; nothing else should run meanwhile.")]
+    Bench(Bench),
+    /// The limit of `bench`: bare statements over a workspace's file
+    #[command(hide = true)]
+    BenchBare(BenchBare),
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Bench {
+    /// Deals that are measured on
+    #[arg(long, default_value_t = 100_000, value_name = "NUMBER")]
+    pub(crate) rows: u64,
+    /// How long each measurement lasts
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600), value_name = "SECONDS")]
+    pub(crate) seconds: u64,
+    /// Where the workspace is made; the folder of temporary files where absent
+    #[arg(long, value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
+    /// Leave out the idle memory of the demonstration, which takes its time
+    #[arg(long = "no-idle", action = clap::ArgAction::SetFalse)]
+    pub(crate) idle: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct BenchBare {
+    /// The database
+    pub(crate) file: PathBuf,
+    /// Where to listen
+    #[arg(long)]
+    pub(crate) listen: SocketAddr,
 }
 
 #[derive(Args, Clone, Copy, Debug)]

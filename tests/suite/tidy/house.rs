@@ -86,7 +86,7 @@ const HOMES: &[(&str, &[&str])] = &[
     // Shared by verbs and faces.
     ("base64", &["engine", "runtime", "server"]),
     ("bytes", &["engine", "runtime"]),
-    ("futures-util", &["engine", "runtime"]),
+    ("futures-util", &["engine", "runtime", "server"]),
     ("getrandom", &["engine", "runtime"]),
     ("rust-embed", &["render", "engine", "runtime", "designer", "server"]),
     ("subtle", &["engine", "runtime"]),

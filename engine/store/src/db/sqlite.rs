@@ -176,6 +176,8 @@ fn connect(path: Option<&Path>, writer: bool) -> Result<Connection, Fault> {
     );
     connection.execute_batch(&pragmas).map_err(|error| fault(&error))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Plans do not depend on the values of parameters: else every binding throws the prepared statement away.
+    connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(|error| fault(&error))?;
     connection
         .create_aggregate_function("exact_sum", 1, FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC, ExactSum)
         .map_err(|error| fault(&error))?;

@@ -32,6 +32,7 @@ pub(crate) async fn run_here_or_there(common: &Common, command: Command) -> u8 {
         Command::App(App::Check { path, with }) => apps::check(&path, &with, &terminal),
         Command::App(App::Test { path, with }) => apps::test(&path, &with, &terminal).await,
         Command::Restore(restore) => backup::restore(common, &restore, &terminal),
+        Command::Bench(asked) => crate::bench::run(asked, terminal.clone()).await,
         command => match workspace::hold(common) {
             Ok(held) => match workspace::open(common, &held).await {
                 Ok(engine) => {
@@ -82,7 +83,7 @@ pub(crate) async fn run(command: Command, auth: &Auth, terminal: &Terminal) -> u
         Command::Doctor(doctor) => doctor::run(engine, doctor, terminal).await,
         Command::Migrate => doctor::migrated(engine, terminal).await,
         Command::Schema(schema) => return schema::run(&schema, terminal),
-        Command::Serve(_) | Command::Restore(_) => {
+        Command::Serve(_) | Command::Restore(_) | Command::Bench(_) | Command::BenchBare(_) => {
             terminal.complain("trellis: a server works on this data folder already");
             Ok(crate::FAILED)
         }
