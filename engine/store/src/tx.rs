@@ -119,10 +119,15 @@ impl Tx {
 
     /// Hands on each row of a question.
     pub(crate) fn each(&self, sql: &Sql, how: &[Decode], mut take: impl FnMut(Vec<Value>)) -> Result<(), Fault> {
+        self.each_lent(sql, how, |values| take(std::mem::take(values)))
+    }
+
+    /// Hands on each row of a question in a buffer that serves them all: what is taken out of it need not be put back.
+    pub(crate) fn each_lent(&self, sql: &Sql, how: &[Decode], mut take: impl FnMut(&mut Vec<Value>)) -> Result<(), Fault> {
         self.alive()?;
         let result = match &self.0.on {
             On::Sqlite(connection) => query_sqlite(connection, sql, how, &mut take),
-            On::Postgres(session) => session.query(sql, how).map(|rows| rows.into_iter().for_each(take)),
+            On::Postgres(session) => session.query(sql, how).map(|rows| rows.into_iter().for_each(|mut row| take(&mut row))),
         };
         self.noted(result)
     }
@@ -198,17 +203,19 @@ impl Tx {
     }
 }
 
-fn query_sqlite(connection: &Connection, sql: &Sql, how: &[Decode], take: &mut dyn FnMut(Vec<Value>)) -> Result<(), Fault> {
+fn query_sqlite(connection: &Connection, sql: &Sql, how: &[Decode], take: &mut dyn FnMut(&mut Vec<Value>)) -> Result<(), Fault> {
     let wrong = |error: rusqlite::Error| sqlite::fault(&error);
     let mut statement = connection.prepare_cached(&sql.text).map_err(wrong)?;
     let binds = sql.binds.iter().map(|(storage, value)| sqlite::encode(*storage, value));
     let mut rows = statement.query(params_from_iter(binds)).map_err(wrong)?;
+    let mut values = Vec::with_capacity(how.len());
     while let Some(row) = rows.next().map_err(wrong)? {
-        let mut values = Vec::with_capacity(how.len());
+        values.clear();
+        values.reserve(how.len());
         for (index, how) in how.iter().enumerate() {
             values.push(sqlite::decode(*how, row.get_ref(index).map_err(wrong)?)?);
         }
-        take(values);
+        take(&mut values);
     }
     Ok(())
 }

@@ -21,6 +21,10 @@ pub(crate) const FAILED: u8 = 1;
 /// It was asked for wrongly.
 pub(crate) const WRONG_USE: u8 = 2;
 
+/// Requests make and drop many small values on several threads at once, which the system's allocator does slowly.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments: Vec<std::ffi::OsString> = std::env::args_os().collect();
     let cli = match cli::parse(&arguments) {

@@ -102,6 +102,7 @@ const HOMES: &[(&str, &[&str])] = &[
     // The program.
     ("clap", &["server"]),
     ("indicatif", &["server"]),
+    ("mimalloc", &["server"]),
     ("tempfile", &["server", "engine"]),
     ("toml", &["server"]),
     ("tracing-subscriber", &["server"]),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Timelike};
 use model::{Storage, Value};
-use rusqlite::types::{Value as Kept, ValueRef};
+use rusqlite::types::{ToSqlOutput, Value as Kept, ValueRef};
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
@@ -20,26 +20,29 @@ pub(crate) fn column_type(storage: Storage) -> &'static str {
     }
 }
 
-/// A value as it is kept.
-pub(crate) fn encode(storage: Storage, value: &Value) -> Kept {
+/// A value as it is kept; texts and bytes are lent, not copied.
+pub(crate) fn encode(storage: Storage, value: &Value) -> ToSqlOutput<'_> {
+    let whole = |number: i64| ToSqlOutput::Owned(Kept::Integer(number));
     match (storage, value) {
-        (_, Value::Null) => Kept::Null,
-        (Storage::Decimal(scale), value) => value.as_decimal().and_then(|number| scaled(number, scale)).map_or(Kept::Null, Kept::Integer),
-        (Storage::Int, Value::Decimal(number)) => scaled(*number, 0).map_or(Kept::Null, Kept::Integer),
-        (_, Value::Bool(truth)) => Kept::Integer(i64::from(*truth)),
-        (_, Value::Int(number)) => Kept::Integer(*number),
-        (_, Value::Decimal(number)) => Kept::Text(number.to_string()),
-        (_, Value::Text(text)) => Kept::Text(text.to_string()),
-        (_, Value::Date(day)) => Kept::Integer(i64::from(day.num_days_from_ce())),
-        (_, Value::Time(time)) => Kept::Integer(i64::from(time.num_seconds_from_midnight())),
-        (_, Value::Timestamp(moment)) => Kept::Integer(moment.timestamp_micros()),
-        (_, Value::Uuid(id)) => Kept::Blob(id.as_bytes().to_vec()),
-        (_, Value::Json(json)) => Kept::Text(json.to_string()),
-        (_, Value::Bytes(bytes)) => Kept::Blob(bytes.to_vec()),
+        (_, Value::Null) => ToSqlOutput::Owned(Kept::Null),
+        (Storage::Decimal(scale), value) => {
+            ToSqlOutput::Owned(value.as_decimal().and_then(|number| scaled(number, scale)).map_or(Kept::Null, Kept::Integer))
+        }
+        (Storage::Int, Value::Decimal(number)) => ToSqlOutput::Owned(scaled(*number, 0).map_or(Kept::Null, Kept::Integer)),
+        (_, Value::Bool(truth)) => whole(i64::from(*truth)),
+        (_, Value::Int(number)) => whole(*number),
+        (_, Value::Decimal(number)) => ToSqlOutput::Owned(Kept::Text(number.to_string())),
+        (_, Value::Text(text)) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
+        (_, Value::Date(day)) => whole(i64::from(day.num_days_from_ce())),
+        (_, Value::Time(time)) => whole(i64::from(time.num_seconds_from_midnight())),
+        (_, Value::Timestamp(moment)) => whole(moment.timestamp_micros()),
+        (_, Value::Uuid(id)) => ToSqlOutput::Borrowed(ValueRef::Blob(id.as_bytes())),
+        (_, Value::Json(json)) => ToSqlOutput::Owned(Kept::Text(json.to_string())),
+        (_, Value::Bytes(bytes)) => ToSqlOutput::Borrowed(ValueRef::Blob(bytes)),
         (_, Value::List(_)) => {
             let mut bytes = Vec::new();
             model::json::write_value(value, &mut bytes);
-            Kept::Text(String::from_utf8(bytes).unwrap_or_default())
+            ToSqlOutput::Owned(Kept::Text(String::from_utf8(bytes).unwrap_or_default()))
         }
     }
 }

@@ -183,7 +183,7 @@ impl Tx {
             }
         }
         let mut rows = Vec::new();
-        self.each(&sql, &how, |values| rows.push(row_of(schema, query, keys_at, values)))?;
+        self.each_lent(&sql, &how, |values| rows.push(row_of(schema, query, keys_at, values)))?;
         Ok(rows)
     }
 
@@ -370,10 +370,10 @@ pub(crate) fn condition(sql: &mut Sql, writer: &mut Writer<'_>, entity: EntityId
     writer.write(sql, filter, entity, MAIN);
 }
 
-fn row_of(schema: &Schema, query: &Select, keys_at: usize, values: Vec<Value>) -> Row {
+fn row_of(schema: &Schema, query: &Select, keys_at: usize, values: &mut [Value]) -> Row {
     let def = schema.entity(query.entity);
     let mut cells = def.empty();
-    let mut values = values.into_iter();
+    let mut values = values.iter_mut().map(std::mem::take);
     for (slot, value) in query.slots.iter().zip(values.by_ref().take(keys_at)) {
         if let Some(cell) = cells.get_mut(*slot) {
             *cell = value;
