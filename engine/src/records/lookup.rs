@@ -36,7 +36,9 @@ impl<'a> Reader<'a> {
     pub(crate) fn preload(&self, entity: EntityId, ids: &[Uuid], lock: Lock) -> Result<(), store::Fault> {
         let mut missing: Vec<Uuid> = {
             let seen = self.seen.borrow();
-            ids.iter().filter(|id| lock != Lock::None || !seen.contains_key(&(entity, **id))).copied().collect()
+            // Where others may write, what was read without a lock may have changed since.
+            let stale = lock != Lock::None && !self.tx.is_alone();
+            ids.iter().filter(|id| stale || !seen.contains_key(&(entity, **id))).copied().collect()
         };
         missing.sort_unstable();
         missing.dedup();

@@ -94,11 +94,13 @@ pub(crate) fn index(w: &Writer<'_>, def: &EntityDef, plan: &EntityPlan, rows: &[
         None => true,
         Some(before) => plan.search.iter().any(|field| differs(def, def.field(*field), before, after)),
     };
-    let texts: Vec<(Uuid, String)> =
-        rows.iter().filter(|(_, before, after)| changed(*before, after)).map(|(id, _, after)| (*id, tokens(def, plan, after, |_| true))).collect();
-    if !texts.is_empty() {
-        w.tx.index_text(def.name.as_str(), &texts)?;
+    let (mut new, mut known): (Vec<(Uuid, String)>, Vec<(Uuid, String)>) = (Vec::new(), Vec::new());
+    for (id, before, after) in rows.iter().filter(|(_, before, after)| changed(*before, after)) {
+        let texts = if before.is_none() { &mut new } else { &mut known };
+        texts.push((*id, tokens(def, plan, after, |_| true)));
     }
+    w.tx.index_new_text(def.name.as_str(), &new)?;
+    w.tx.index_text(def.name.as_str(), &known)?;
     Ok(())
 }
 

@@ -15,7 +15,7 @@ pub(crate) fn create(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Sqlite => {
             "CREATE TABLE \"sys_search\" (\"doc\" INTEGER PRIMARY KEY, \"entity\" TEXT NOT NULL, \"record\" BLOB NOT NULL, UNIQUE (\"entity\", \"record\"));
-             CREATE VIRTUAL TABLE \"sys_search_text\" USING fts5(tokens, content='', contentless_delete=1, prefix='2 3 4', tokenize='unicode61 remove_diacritics 0');"
+             CREATE VIRTUAL TABLE \"sys_search_text\" USING fts5(tokens, content='', contentless_delete=1, detail=none, prefix='2 3', tokenize='unicode61 remove_diacritics 0');"
         }
         Dialect::Postgres => {
             "CREATE TABLE \"sys_search\" (\"entity\" text NOT NULL, \"record\" uuid NOT NULL, \"tokens\" tsvector NOT NULL, PRIMARY KEY (\"entity\", \"record\"));
@@ -55,7 +55,7 @@ pub(crate) fn write(sql: &mut Sql, entity: &str, tokens: &[QueryToken], alias: &
     match sql.dialect {
         // CROSS JOIN fixes the order: the words first, else they are asked again for every record of the entity.
         Dialect::Sqlite => sql
-            .push(" IN (SELECT s.\"record\" FROM \"sys_search_text\" f CROSS JOIN \"sys_search\" s ON s.\"doc\" = f.rowid WHERE f.tokens MATCH ")
+            .push(" IN (SELECT s.\"record\" FROM \"sys_search_text\" f CROSS JOIN \"sys_search\" s ON s.\"doc\" = f.rowid WHERE f.sys_search_text MATCH ")
             .bind(Storage::Text, words)
             .push(" AND s.\"entity\" = ")
             .bind(Storage::Text, Value::text(entity))
@@ -70,6 +70,17 @@ pub(crate) fn write(sql: &mut Sql, entity: &str, tokens: &[QueryToken], alias: &
 }
 
 impl Tx {
+    /// Puts the tokens of new records into the index.
+    ///
+    /// # Errors
+    /// Where the database cannot; where one of them is there already.
+    pub fn index_new_text(&self, entity: &str, rows: &[(Uuid, String)]) -> Result<(), Fault> {
+        if self.dialect() == Dialect::Postgres {
+            return self.index_text(entity, rows);
+        }
+        rows.iter().try_for_each(|(id, tokens)| self.add_document(entity, *id, tokens))
+    }
+
     /// Puts the tokens of records into the index, in the place of those that were there.
     ///
     /// # Errors
@@ -92,22 +103,23 @@ impl Tx {
     }
 
     fn index_sqlite(&self, entity: &str, id: Uuid, tokens: &str) -> Result<(), Fault> {
-        let known = self.document(entity, id)?;
-        let doc = match known {
-            Some(doc) => {
-                let mut sql = self.sql();
-                sql.push("DELETE FROM \"sys_search_text\" WHERE rowid = ").bind(Storage::Int, Value::Int(doc));
-                self.execute(&sql)?;
-                doc
-            }
-            None => {
-                let mut sql = self.sql();
-                sql.push("INSERT INTO \"sys_search\" (\"entity\", \"record\") VALUES (").bind(Storage::Text, Value::text(entity)).push(", ");
-                sql.bind(Storage::Uuid, Value::Uuid(id)).push(") RETURNING \"doc\"");
-                let rows = self.query(&sql, &[Decode::Plain(Storage::Int)])?;
-                rows.first().and_then(|row| row.first()).and_then(Value::as_int).unwrap_or_default()
-            }
-        };
+        let Some(doc) = self.document(entity, id)? else { return self.add_document(entity, id, tokens) };
+        let mut sql = self.sql();
+        sql.push("DELETE FROM \"sys_search_text\" WHERE rowid = ").bind(Storage::Int, Value::Int(doc));
+        self.execute(&sql)?;
+        self.put_tokens(doc, entity, tokens)
+    }
+
+    fn add_document(&self, entity: &str, id: Uuid, tokens: &str) -> Result<(), Fault> {
+        let mut sql = self.sql();
+        sql.push("INSERT INTO \"sys_search\" (\"entity\", \"record\") VALUES (").bind(Storage::Text, Value::text(entity)).push(", ");
+        sql.bind(Storage::Uuid, Value::Uuid(id)).push(") RETURNING \"doc\"");
+        let rows = self.query(&sql, &[Decode::Plain(Storage::Int)])?;
+        let doc = rows.first().and_then(|row| row.first()).and_then(Value::as_int).unwrap_or_default();
+        self.put_tokens(doc, entity, tokens)
+    }
+
+    fn put_tokens(&self, doc: i64, entity: &str, tokens: &str) -> Result<(), Fault> {
         let mut sql = self.sql();
         sql.push("INSERT INTO \"sys_search_text\" (rowid, tokens) VALUES (").bind(Storage::Int, Value::Int(doc)).push(", ");
         sql.bind(Storage::Text, Value::Text(format!("{tokens} {}", entity_token(entity)).into())).push(")");

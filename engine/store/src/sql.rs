@@ -29,7 +29,12 @@ impl Sql {
     pub(crate) fn name(&mut self, name: &str) -> &mut Self {
         self.text.push('"');
         // Names are validated; doubling is the second lock.
-        self.text.push_str(&name.replace('"', "\"\""));
+        for (index, part) in name.split('"').enumerate() {
+            if index > 0 {
+                self.text.push_str("\"\"");
+            }
+            self.text.push_str(part);
+        }
         self.text.push('"');
         self
     }

@@ -39,6 +39,10 @@ struct Open {
     last: RefCell<Option<Fault>>,
     savepoints: Cell<u32>,
     stirred: Cell<bool>,
+    /// Whether a script ran: its changes are not counted by the database.
+    scripted: Cell<bool>,
+    /// The database's count of changed rows when this began.
+    began_at: u64,
 }
 
 enum On {
@@ -56,12 +60,38 @@ impl Tx {
     }
 
     fn on(on: On) -> Self {
-        Self(Rc::new(Open { on, alive: Cell::new(true), last: RefCell::new(None), savepoints: Cell::new(0), stirred: Cell::new(false) }))
+        let began_at = match &on {
+            On::Sqlite(connection) => connection.total_changes(),
+            On::Postgres(_) => 0,
+        };
+        Self(Rc::new(Open {
+            on,
+            alive: Cell::new(true),
+            last: RefCell::new(None),
+            savepoints: Cell::new(0),
+            stirred: Cell::new(false),
+            scripted: Cell::new(false),
+            began_at,
+        }))
     }
 
     /// Ends the handle: its work has returned.
     pub(crate) fn end(&self) {
         self.0.alive.set(false);
+    }
+
+    /// Whether it changed anything, as far as the one writer must know.
+    pub(crate) fn has_written(&self) -> bool {
+        match &self.0.on {
+            On::Sqlite(connection) => self.0.scripted.get() || connection.total_changes() != self.0.began_at,
+            On::Postgres(_) => true,
+        }
+    }
+
+    /// Whether nobody else can write while this is open: what was read stays as it is, without a lock.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.dialect() == Dialect::Sqlite
     }
 
     /// Says that there is something to do once this is committed.
@@ -149,6 +179,7 @@ impl Tx {
     /// Runs statements without parameters.
     pub(crate) fn script(&self, text: &str) -> Result<(), Fault> {
         self.alive()?;
+        self.0.scripted.set(true);
         let result = match &self.0.on {
             On::Sqlite(connection) => connection.execute_batch(text).map_err(|error| sqlite::fault(&error)),
             On::Postgres(session) => session.script(text),

@@ -321,18 +321,32 @@ fn commit_batch(connection: &Rc<Connection>, mut batch: Vec<Box<dyn Work>>) {
     if batch.is_empty() {
         return;
     }
-    match try_batch(connection, &mut batch) {
+    // Most batches hold no work that fails after it wrote: they go without savepoints, which copy every page that is touched.
+    let outcome = match try_batch(connection, &mut batch, Guard::None) {
+        Err(Fault::Undone) if batch.len() > 1 => try_batch(connection, &mut batch, Guard::Savepoints),
+        outcome => outcome,
+    };
+    match outcome {
         Ok(()) => batch.into_iter().for_each(|work| work.answer(Ok(()))),
         Err(fault) if batch.len() == 1 || is_final(&fault) => batch.into_iter().for_each(|work| work.answer(Err(fault.clone()))),
         // A neighbour took the batch with it: each for itself.
         Err(_) => {
             for work in batch {
                 let mut alone = vec![work];
-                let outcome = try_batch(connection, &mut alone);
+                let outcome = try_batch(connection, &mut alone, Guard::None);
                 alone.into_iter().for_each(|work| work.answer(outcome.clone()));
             }
         }
     }
+}
+
+/// How the transactions of a batch are kept apart; closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Guard {
+    /// Not at all: one that fails after it wrote undoes the batch.
+    None,
+    /// By a savepoint each.
+    Savepoints,
 }
 
 /// Whether running the transactions one by one cannot help.
@@ -340,18 +354,20 @@ fn is_final(fault: &Fault) -> bool {
     matches!(fault, Fault::Full | Fault::Gone(_))
 }
 
-fn try_batch(connection: &Rc<Connection>, batch: &mut [Box<dyn Work>]) -> Result<(), Fault> {
+fn try_batch(connection: &Rc<Connection>, batch: &mut [Box<dyn Work>], guard: Guard) -> Result<(), Fault> {
     run(connection, "BEGIN IMMEDIATE")?;
-    let outcome = run_all(connection, batch).and_then(|()| run(connection, "COMMIT"));
+    let outcome = run_all(connection, batch, guard).and_then(|()| run(connection, "COMMIT"));
     if outcome.is_err() && !connection.is_autocommit() {
         let _undone = run(connection, "ROLLBACK");
     }
     outcome
 }
 
-fn run_all(connection: &Rc<Connection>, batch: &mut [Box<dyn Work>]) -> Result<(), Fault> {
+fn run_all(connection: &Rc<Connection>, batch: &mut [Box<dyn Work>], guard: Guard) -> Result<(), Fault> {
     for work in batch {
-        run(connection, "SAVEPOINT job")?;
+        if guard == Guard::Savepoints {
+            run(connection, "SAVEPOINT job")?;
+        }
         let tx = Tx::sqlite(Rc::clone(connection));
         let keep = work.run(&tx);
         tx.end();
@@ -359,10 +375,16 @@ fn run_all(connection: &Rc<Connection>, batch: &mut [Box<dyn Work>]) -> Result<(
             // Disk full, an I/O error, out of memory: SQLite undid everything.
             return Err(tx.last_fault().unwrap_or(Fault::Undone));
         }
-        if !keep {
-            run(connection, "ROLLBACK TO job")?;
+        match guard {
+            Guard::None if !keep && tx.has_written() => return Err(Fault::Undone),
+            Guard::None => {}
+            Guard::Savepoints => {
+                if !keep {
+                    run(connection, "ROLLBACK TO job")?;
+                }
+                run(connection, "RELEASE job")?;
+            }
         }
-        run(connection, "RELEASE job")?;
     }
     Ok(())
 }

@@ -165,7 +165,7 @@ fn search(connection: &Connection, words: &str) -> Answer {
     let question = format!("{} AND \"zzzbenchdealzzz\"", question.join(" AND "));
     let sql = format!(
         "SELECT {COLUMNS}, NULL FROM bench__deal d WHERE d.deleted_at IS NULL AND d.id IN
-           (SELECT s.record FROM sys_search_text f CROSS JOIN sys_search s ON s.doc = f.rowid WHERE f.tokens MATCH ? AND s.entity = 'bench.deal')
+           (SELECT s.record FROM sys_search_text f CROSS JOIN sys_search s ON s.doc = f.rowid WHERE f.sys_search_text MATCH ? AND s.entity = 'bench.deal')
          ORDER BY d.id LIMIT 20"
     );
     list(connection.prepare_cached(&sql)?.query([question])?)
