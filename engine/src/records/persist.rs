@@ -94,7 +94,8 @@ pub(crate) fn index(w: &Writer<'_>, def: &EntityDef, plan: &EntityPlan, rows: &[
         None => true,
         Some(before) => plan.search.iter().any(|field| differs(def, def.field(*field), before, after)),
     };
-    let (mut new, mut known): (Vec<(Uuid, String)>, Vec<(Uuid, String)>) = (Vec::new(), Vec::new());
+    let mut new: Vec<(Uuid, String)> = Vec::new();
+    let mut known: Vec<(Uuid, String)> = Vec::new();
     for (id, before, after) in rows.iter().filter(|(_, before, after)| changed(*before, after)) {
         let texts = if before.is_none() { &mut new } else { &mut known };
         texts.push((*id, tokens(def, plan, after, |_| true)));

@@ -15,11 +15,12 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use chrono::{DateTime, NaiveDate};
+use engine::clock::{Clock, SystemClock};
 use rusqlite::{Connection, OpenFlags, Row, params};
 use serde::Deserialize;
 use serde_json::Value as Json;
 use tokio::sync::oneshot;
-use uuid::Uuid;
+use uuid::{NoContext, Timestamp, Uuid};
 
 use super::child::Failure;
 
@@ -212,7 +213,8 @@ fn write_row(row: &Row<'_>, out: &mut Vec<u8>) -> rusqlite::Result<()> {
         None => out.extend_from_slice(b"null"),
     };
     let failed = |_| rusqlite::Error::InvalidQuery;
-    let id = |index: usize| -> rusqlite::Result<Option<String>> { Ok(row.get::<_, Option<[u8; 16]>>(index)?.map(|id| Uuid::from_bytes(id).to_string())) };
+    let id =
+        |index: usize| -> rusqlite::Result<Option<String>> { Ok(row.get::<_, Option<[u8; 16]>>(index)?.map(|id| Uuid::from_bytes(id).to_string())) };
     out.extend_from_slice(b"{\"id\":");
     text(out, id(0)?.as_deref());
     write!(out, ",\"version\":{}", row.get::<_, i64>(1)?).map_err(failed)?;
@@ -269,8 +271,10 @@ async fn create(State(bare): State<Bare>, body: Bytes) -> Response {
 
 /// The rows that the engine writes for a new deal: record, change, search, the parent and its change.
 fn insert(connection: &Connection, deal: &NewDeal) -> Answer {
-    let id = Uuid::now_v7();
-    let now = chrono::Utc::now().timestamp_micros();
+    let moment = SystemClock.now();
+    let now = moment.timestamp_micros();
+    // Rising like the engine's: a random key would scatter the pages that a bare insert touches.
+    let id = Uuid::new_v7(Timestamp::from_unix(NoContext, u64::try_from(moment.timestamp()).unwrap_or_default(), moment.timestamp_subsec_nanos()));
     let day = chrono::Datelike::num_days_from_ce(&deal.close_date);
     connection
         .prepare_cached(

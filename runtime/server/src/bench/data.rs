@@ -20,8 +20,8 @@ const DEALS_OF_AN_ACCOUNT: u64 = 20;
 
 /// Words of names: some rare, some common.
 const WORDS: [&str; 24] = [
-    "solar", "copper", "harbour", "quartz", "meadow", "falcon", "granite", "orchid", "saffron", "timber", "velvet", "walnut", "amber", "beacon", "cedar",
-    "delta", "ember", "fjord", "garnet", "indigo", "juniper", "kestrel", "lagoon", "marble",
+    "solar", "copper", "harbour", "quartz", "meadow", "falcon", "granite", "orchid", "saffron", "timber", "velvet", "walnut", "amber", "beacon",
+    "cedar", "delta", "ember", "fjord", "garnet", "indigo", "juniper", "kestrel", "lagoon", "marble",
 ];
 
 /// What was made.

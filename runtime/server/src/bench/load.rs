@@ -60,7 +60,7 @@ impl Outcome {
     pub(super) fn quantile(&self, share: f64) -> f64 {
         let last = self.times.len().saturating_sub(1);
         let place = (last as f64 * share).round();
-        self.times.iter().nth(place as usize).map_or(0.0, |micros| f64::from(*micros) / 1_000.0)
+        self.times.get(place as usize).map_or(0.0, |micros| f64::from(*micros) / 1_000.0)
     }
 }
 
@@ -120,10 +120,8 @@ impl Connection {
             if self.stream.read_buf(&mut self.buffer).await? == 0 {
                 return Err(Failure::Process("a server hung up".to_owned()));
             }
-            if let Some(end) = whole(&self.buffer) {
-                if self.buffer.len() >= end {
-                    return good(&self.buffer);
-                }
+            if whole(&self.buffer).is_some_and(|end| self.buffer.len() >= end) {
+                return good(&self.buffer);
             }
         }
     }
