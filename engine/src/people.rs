@@ -25,6 +25,11 @@ pub(crate) struct Known {
     epoch: u64,
 }
 
+/// The names of all time zones.
+pub fn time_zones() -> impl Iterator<Item = &'static str> {
+    chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name())
+}
+
 /// The roles that everybody has beside their own.
 const EVERYONE: &str = "core.everyone";
 const COLLABORATOR: &str = "core.collaborator";

@@ -1,7 +1,7 @@
 // In charge of boards: a drag, or Alt with an arrow key, moves the record on the server.
 // Invariant: a card stands where the server says the record is; a move that asks for fields opens their form.
 import './vendor/sortablejs/sortable.min.js';
-import { toast } from './toast.js';
+import { csrf, toast } from './toast.js';
 
 /** Watches every board. */
 export function watchBoards() {
@@ -33,7 +33,7 @@ function watch(board) {
 async function send(board, card, value) {
   const { entity, group, stage } = board.dataset;
   const url = `/api/v1/records/${entity}/${card.dataset.id}`;
-  const headers = { 'Content-Type': 'application/json', 'X-CSRF-Token': document.querySelector('meta[name="csrf-token"]').content };
+  const headers = { 'Content-Type': 'application/json', 'X-CSRF-Token': csrf() };
   return stage === 'true'
     ? fetch(`${url}/move`, { method: 'POST', headers, body: JSON.stringify({ stage: value }) })
     : fetch(url, { method: 'PATCH', headers, body: JSON.stringify({ [group]: value || null }) });

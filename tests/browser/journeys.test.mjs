@@ -2,7 +2,7 @@
 // Invariant: each journey looks at the server again (a fresh load), never only at what the page just drew.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { signIn, startBrowser, startServer, visit } from './kit.mjs';
+import { pick, signIn, signOut, startBrowser, startServer, visit } from './kit.mjs';
 
 let server;
 let browser;
@@ -41,8 +41,7 @@ journey('a wrong password is told, the right one opens the door, and leaving clo
   await page.click('button[type=submit]');
   await page.waitForSelector('nav.side');
   assert.equal(new URL(page.url()).pathname, '/r/sales.deal', 'where one wanted to go');
-  await page.click('header form[action="/logout"] button');
-  await page.waitForURL(/login/);
+  await signOut(page);
   await page.goto('/r/sales.deal');
   assert.equal(new URL(page.url()).pathname, '/login');
 }, { signedIn: false });
@@ -97,6 +96,21 @@ journey('a card is moved with the keyboard alone', async (page) => {
   assert.match(await page.locator('.stages [aria-current=step]').innerText(), /Prospecting/);
 });
 
+journey('a move that needs more asks for it, and the deal is won', async (page) => {
+  await page.goto('/a/sales/view/deals_board');
+  const id = await page.locator('[data-column=engaging] .card').nth(3).getAttribute('data-id');
+  await page.goto(`/r/sales.deal/${id}`);
+  await page.locator('.stages a', { hasText: 'Won' }).click();
+  await page.waitForSelector('#move');
+  await page.fill('#f-close_date', '2030-01-15');
+  await page.fill('#f-close_value', '1234.50');
+  if (await page.locator('#f-account').count()) await pick(page, '#f-account', 'condax');
+  await page.click('#move button[type=submit]');
+  await page.waitForSelector('.stages .current.won');
+  await page.reload();
+  assert.match(await page.locator('main').innerText(), /1,234\.50/);
+});
+
 journey('a form shows and requires as one types, and keeps what was written', async (page) => {
   await page.goto('/r/sales.deal/new');
   const reason = page.locator('[data-field=lost_reason]');
@@ -104,11 +118,29 @@ journey('a form shows and requires as one types, and keeps what was written', as
   await page.click('.record-form button[type=submit]');
   await page.waitForSelector('[data-field=product] .error');
   assert.equal(await page.locator('#f-product').getAttribute('aria-invalid'), 'true');
-  await page.selectOption('#f-product', { index: 1 });
+  assert.equal(await pick(page, '#f-product', 'gtk'), 'GTK 500');
   await page.fill('#f-close_value', '777.70');
   await page.click('.record-form button[type=submit]');
   await page.waitForURL(/\/r\/sales\.deal\/[0-9a-f-]{36}/);
   assert.match(await page.locator('main').innerText(), /777\.70/);
+});
+
+journey('a note is written under a deal, a task is set and ticked off', async (page) => {
+  await page.goto('/r/sales.deal');
+  await page.locator('tbody a').first().click();
+  await page.waitForSelector('.record');
+  const text = `Called, will send an offer ${Date.now()} <b>&`;
+  await page.fill('#note', text);
+  await page.locator('form[action$="/add/note"] button[type=submit]').click();
+  await page.locator('.toast', { hasText: 'Added' }).waitFor();
+  await page.reload();
+  assert.ok((await page.locator('.story').innerText()).includes(text), 'the note is there, as it was typed');
+  await page.click('.composer summary:has-text("Task")');
+  await page.fill('#t-subject', 'Send the offer');
+  await page.locator('form[action$="/add/task"] button[type=submit]').click();
+  const task = page.locator('.story li', { hasText: 'Send the offer' });
+  await task.getByRole('button', { name: 'Mark as done' }).click();
+  await page.locator('.story li', { hasText: 'Task, done' }).waitFor();
 });
 
 journey('a rep sees their team, and no manager\'s note', async (page) => {

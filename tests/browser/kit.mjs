@@ -106,3 +106,21 @@ export async function barriers(page) {
 export function overflow(page) {
   return page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
 }
+
+/** Chooses a record in a picker as people do: types, waits for what is offered, takes the first. */
+export async function pick(page, selector, words) {
+  await page.click(selector);
+  await page.fill(selector, words);
+  const box = page.locator('[data-picker]', { has: page.locator(selector) });
+  await box.locator('[role=option]:not([aria-disabled])', { hasText: new RegExp(words, 'i') }).first().waitFor();
+  await page.keyboard.press('Enter');
+  await box.locator('[role=listbox]').waitFor({ state: 'hidden' });
+  return page.inputValue(selector);
+}
+
+/** Ends a session by the menu of the person. */
+export async function signOut(page) {
+  await page.click('.person > summary');
+  await page.click('form[action="/logout"] button');
+  await page.waitForURL(/login/);
+}

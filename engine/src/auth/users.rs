@@ -124,6 +124,37 @@ impl Auth {
         self.update_user(cx, user, None, IndexMap::from([("active".to_owned(), Input::Bool(active))])).await
     }
 
+    /// Sets a person's own language and time zone, which everybody may, whatever their roles say of other people.
+    /// An empty text leaves the choice to the browser and to the workspace.
+    ///
+    /// # Errors
+    /// `Unauthenticated` where no person asks; every fault of the values.
+    pub async fn set_own(&self, cx: &Ctx, locale: &str, time_zone: &str) -> Result<(), Error> {
+        let user = cx.caller.user().ok_or(Error::Unauthenticated)?;
+        if !time_zone.is_empty() && time_zone.parse::<chrono_tz::Tz>().is_err() {
+            let fault = Violation::of_field("time_zone", Code::BadFormat, Message::new("bad_time_zone").with("name", time_zone));
+            return Err(fault.into());
+        }
+        let value = |text: &str| if text.is_empty() { Input::Null } else { Input::Text(text.to_owned()) };
+        let values = IndexMap::from([("locale".to_owned(), value(locale)), ("time_zone".to_owned(), value(time_zone))]);
+        let own = Ctx { grants: Arc::clone(&cx.app.all_grants), ..cx.clone() };
+        self.write(&own, "core.user", Submission::Update { id: user, version: None, values }).await?;
+        Ok(())
+    }
+
+    /// The language and the time zone that a person chose; empty where they did not.
+    ///
+    /// # Errors
+    /// Where there is no such person.
+    pub async fn own(&self, user: Uuid) -> Result<(String, String), Error> {
+        let cx = self.0.engine.system();
+        let shape = Shape { fields: Some(vec!["locale".to_owned(), "time_zone".to_owned()]), ..Shape::default() };
+        let answer = self.0.engine.get(&cx, self.entity(&cx, "core.user")?, user, &shape).await?;
+        let row: Json = serde_json::from_slice(&answer.json).unwrap_or_default();
+        let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
+        Ok((text("locale"), text("time_zone")))
+    }
+
     /// Ends a person's sessions; the secret of a link by which they set a new password.
     ///
     /// # Errors

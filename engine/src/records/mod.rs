@@ -5,6 +5,7 @@ pub(crate) mod accept;
 mod aggregate;
 mod batch;
 pub(crate) mod check;
+mod choices;
 pub(crate) mod consequences;
 mod cursor;
 mod feed;
@@ -30,6 +31,7 @@ pub(crate) mod write;
 
 pub use batch::{Batch, ChangeNote, Idempotency};
 pub(crate) use batch::{current_or_superseded, write_in};
+pub use choices::Choosing;
 pub use history::Op;
 pub use preview::{Allowed, FieldState, FormState, MoveChoice};
 pub(crate) use read::list as list_in;

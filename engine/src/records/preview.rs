@@ -111,6 +111,26 @@ fn seen(w: &Writer<'_>, def: &EntityDef, id: Uuid) -> Result<std::sync::Arc<Cell
     if rules::eval::matches(&w.cx.grants.entity(def.id).read, &w.app.schema, def.id, &cells, &w.reader)? { Ok(cells) } else { Err(Error::NotFound) }
 }
 
+/// A record as it would be with these values, with every step that comes before a write done.
+pub(super) fn drafted(w: &Writer<'_>, def: &EntityDef, id: Option<Uuid>, values: &IndexMap<String, Input>) -> Result<(Row, Doing), Error> {
+    let grant = w.cx.grants.entity(def.id);
+    let before = id.map(|id| seen(w, def, id)).transpose()?;
+    let (doing, purpose) = if before.is_some() { (Doing::Update, Purpose::Update) } else { (Doing::Create, Purpose::Create) };
+    let mut row = Row::new(id.unwrap_or_else(|| w.cx.new_id()), doing, None, IndexMap::new());
+    let base = before.as_ref().map_or_else(|| def.empty(), |cells| Vec::clone(cells));
+    let accepted = accept(w.cx, def, grant, purpose, base, values);
+    row.before = before;
+    row.after = accepted.cells;
+    row.sent = accepted.sent;
+    row.lines = accepted.lines;
+    row.faults = accepted.faults;
+    let mut slice = Slice { def, plan: w.plan(def.id), grant, rows: vec![row] };
+    fill::fill(w, &mut slice)?;
+    formulas::compute(w, &mut slice)?;
+    check::check(w, &mut slice)?;
+    Ok((slice.rows.pop().ok_or(Error::NotFound)?, doing))
+}
+
 fn form_state(
     cx: &Ctx,
     tx: &Tx,
@@ -122,22 +142,8 @@ fn form_state(
     let w = Writer::preview(cx, tx);
     let def = w.def(entity);
     let grant = cx.grants.entity(entity);
-    let before = id.map(|id| seen(&w, def, id)).transpose()?;
-    let doing = if before.is_some() { Doing::Update } else { Doing::Create };
-    let purpose = if before.is_some() { Purpose::Update } else { Purpose::Create };
-    let mut row = Row::new(id.unwrap_or_else(|| cx.new_id()), doing, None, IndexMap::new());
-    let base = before.as_ref().map_or_else(|| def.empty(), |cells| Vec::clone(cells));
-    let accepted = accept(cx, def, grant, purpose, base, values);
-    row.before.clone_from(&before);
-    row.after = accepted.cells;
-    row.sent = accepted.sent;
-    row.lines = accepted.lines;
-    row.faults = accepted.faults;
-    let mut slice = Slice { def, plan: w.plan(entity), grant, rows: vec![row] };
-    fill::fill(&w, &mut slice)?;
-    formulas::compute(&w, &mut slice)?;
-    check::check(&w, &mut slice)?;
-    let row = slice.rows.pop().ok_or(Error::NotFound)?;
+    let (row, doing) = drafted(&w, def, id, values)?;
+    let before = row.before.clone();
     let mut state = FormState { faults: row.faults.clone(), ..FormState::default() };
     for condition in conditions {
         let compiled = CompiledCondition::compile(Place::of(&cx.app.schema, entity, Use::Condition), condition);

@@ -36,11 +36,11 @@ pub(super) async fn parts(request: Request, state: &RuntimeState) -> Result<Mult
     Multipart::from_request(request, state).await.map_err(|error| malformed(&error.body_text()))
 }
 
-pub(super) fn malformed(detail: &str) -> Problem {
+pub(crate) fn malformed(detail: &str) -> Problem {
     Problem::of(Code::Malformed, Message::new("malformed").with("detail", detail))
 }
 
-pub(super) fn broken(error: MultipartError) -> Problem {
+pub(crate) fn broken(error: MultipartError) -> Problem {
     malformed(&error.body_text())
 }
 
@@ -53,7 +53,7 @@ pub(super) async fn next_piece(field: &mut Field<'_>) -> Result<Option<Bytes>, P
 }
 
 /// Takes a part in as a file of the caller's.
-pub(super) async fn take(state: &RuntimeState, cx: &Ctx, mut field: Field<'_>, limit: u64) -> Result<FileInfo, Problem> {
+pub(crate) async fn take(state: &RuntimeState, cx: &Ctx, mut field: Field<'_>, limit: u64) -> Result<FileInfo, Problem> {
     let name = field.file_name().unwrap_or("file").to_owned();
     let mut upload = state.engine().begin_upload(limit)?;
     while let Some(piece) = next_piece(&mut field).await? {

@@ -23,7 +23,7 @@ pub mod health;
 mod lists;
 mod me;
 mod records;
-mod saved_views;
+pub(crate) mod saved_views;
 mod settings;
 mod shape;
 

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, patch};
-use engine::Error;
+use engine::{Ctx, Error};
 use indexmap::IndexMap;
 use model::{Code, Input, Message, Value, Violation};
 use serde_json::{Value as Json, json};
@@ -82,15 +82,19 @@ async fn save(State(state): State<RuntimeState>, caller: Caller, sent: JsonBody)
     let [entity, label] = texts(&sent, ["entity", "label"])?;
     let entity = state.engine().entity(&caller.cx, &entity)?.name.to_string();
     let body = body_of(&sent)?;
-    let user = caller.verified.user;
-    if views_of(&state, user, None).await?.len() >= MOST {
-        return Err(Problem::of(Code::Limit, Message::new("too_many").with("max", MOST)));
+    let told = keep(&state, &caller.cx, caller.verified.user, entity, label, body).await?;
+    Ok(answer::json(MADE, &told))
+}
+
+/// Keeps a view of a person; what is told of it.
+pub(crate) async fn keep(state: &RuntimeState, cx: &Ctx, user: Uuid, entity: String, label: String, body: Json) -> Result<Json, Error> {
+    if views_of(state, user, None).await?.len() >= MOST {
+        return Err(Error::of(Code::Limit, Message::new("too_many").with("max", MOST)));
     }
-    let id = caller.cx.new_id();
-    let row = vec![id.into(), user.into(), Value::text(&entity), Value::text(&label), Value::Json(Arc::new(body)), Value::Timestamp(caller.cx.now)];
+    let row = vec![cx.new_id().into(), user.into(), Value::text(&entity), Value::text(&label), Value::Json(Arc::new(body)), Value::Timestamp(cx.now)];
     let told = view_json(&row).unwrap_or_default();
     state.engine().store().write::<_, Error, _>(move |tx| Ok(tx.put(&SAVED_VIEW, std::slice::from_ref(&row))?)).await?;
-    Ok(answer::json(MADE, &told))
+    Ok(told)
 }
 
 async fn change(State(state): State<RuntimeState>, caller: Caller, At(view): At<String>, sent: JsonBody) -> Result<Response, Problem> {
@@ -118,8 +122,13 @@ async fn change(State(state): State<RuntimeState>, caller: Caller, At(view): At<
 }
 
 async fn remove(State(state): State<RuntimeState>, caller: Caller, At(view): At<String>) -> Result<Response, Problem> {
-    let (view, user) = (id(&view)?, caller.verified.user);
+    drop_view(&state, caller.verified.user, id(&view)?).await?;
+    Ok(answer::empty())
+}
+
+/// Drops a view of a person.
+pub(crate) async fn drop_view(state: &RuntimeState, user: Uuid, view: Uuid) -> Result<(), Error> {
     let fit = move |tx: &store::Tx| Ok(tx.remove(&SAVED_VIEW, &[Cond::Eq("id", view.into()), Cond::Eq("user", user.into())])?);
     let done = state.engine().store().write::<_, Error, _>(fit).await?;
-    if done == 0 { Err(Error::NotFound.into()) } else { Ok(answer::empty()) }
+    if done == 0 { Err(Error::NotFound) } else { Ok(()) }
 }

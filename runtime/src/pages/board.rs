@@ -12,8 +12,11 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use super::cell::{Cell, cell, text_of};
+use super::control::stage_options;
 use super::env;
-use super::query::{QuickFilter, filter, quick_filters, stage_options};
+use super::filters::{FilterBar, bar, filter};
+use super::query::with;
+use super::saved::{self, SavedViews};
 use super::shell::{Missed, Shell, label, missed, shell};
 use crate::http::caller::Page;
 use crate::http::query::Query;
@@ -30,8 +33,8 @@ struct BoardPage {
     group: String,
     is_stage: bool,
     columns: Vec<BoardColumn>,
-    filters: Vec<QuickFilter>,
-    q: String,
+    bar: FilterBar,
+    saved: SavedViews,
     may_create: bool,
 }
 
@@ -42,7 +45,8 @@ struct BoardColumn {
     count: u64,
     total: Option<String>,
     cards: Vec<Card>,
-    more: bool,
+    /// The whole column as a list.
+    more: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -113,7 +117,9 @@ pub(super) async fn show(
             })
             .collect();
         let (count, total) = sums.iter().find(|(there, ..)| *there == name).map(|(_, count, total)| (*count, total.clone())).unwrap_or_default();
-        columns.push(BoardColumn { name, label, count, total, cards, more: found.next.is_some() });
+        let whole = || with(&format!("/r/{}", def.name), query, &format!("f.{group}"), Some(&name));
+        let more = found.next.as_ref().map(|_| whole());
+        columns.push(BoardColumn { name, label, count, total, cards, more });
     }
     let context = BoardPage {
         shell: shell(page, title, path),
@@ -122,8 +128,8 @@ pub(super) async fn show(
         is_stage: matches!(field.role, Role::Stage { .. }),
         group,
         columns,
-        filters: quick_filters(cx, def, &view.quick_filters, query),
-        q: query.get("q").unwrap_or_default().to_owned(),
+        bar: bar(state, page, def, &view.quick_filters, path, query).await?,
+        saved: saved::of_list(state, page, def, path, query).await?,
         may_create: !matches!(cx.grants.entity(def.id).create, rules::policy::Create::No),
     };
     Ok(env::page(StatusCode::OK, "board.html", &context))

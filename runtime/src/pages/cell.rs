@@ -17,6 +17,8 @@ pub(super) struct Cell {
     pub(super) href: Option<String>,
     pub(super) color: Option<String>,
     pub(super) is_number: bool,
+    /// A picture's address.
+    pub(super) image: Option<String>,
 }
 
 /// A column of a table: its path, its label, its field.
@@ -43,7 +45,7 @@ pub(super) fn is_number(field: &FieldDef) -> bool {
 
 /// The value of `path` in a row that the API gave.
 pub(super) fn cell(cx: &Ctx, def: &EntityDef, path: &str, row: &Json) -> Cell {
-    let Some((_, field)) = field_at(cx, def, path) else { return Cell::default() };
+    let Some((far, field)) = field_at(cx, def, path) else { return Cell::default() };
     let value = row.get(path).unwrap_or(&Json::Null);
     if value.is_null() {
         return Cell { is_number: is_number(field), ..Cell::default() };
@@ -55,19 +57,56 @@ pub(super) fn cell(cx: &Ctx, def: &EntityDef, path: &str, row: &Json) -> Cell {
             let href = target.zip(value.as_str()).map(|(entity, id)| format!("/r/{entity}/{id}"));
             Cell { text: title.unwrap_or("…").to_owned(), href, ..Cell::default() }
         }
-        Role::Choice { options, .. } => {
-            let names: Vec<&str> =
-                value.as_array().map_or_else(|| value.as_str().into_iter().collect(), |items| items.iter().filter_map(Json::as_str).collect());
-            let text = names
-                .iter()
-                .map(|name| label(options.get(*name).and_then(|option| option.label.as_ref()), name, &cx.locale))
-                .collect::<Vec<_>>()
-                .join(", ");
-            let color = names.first().and_then(|name| options.get(*name)).and_then(|option| option.color.clone());
-            Cell { text, color, ..Cell::default() }
+        Role::AnyReference { .. } => {
+            let title = row.get("titles").and_then(|titles| titles.get(path)).and_then(Json::as_str);
+            let part = |key: &str| value.get(key).and_then(Json::as_str);
+            let href = part("entity").zip(part("id")).map(|(entity, id)| format!("/r/{entity}/{id}"));
+            Cell { text: title.unwrap_or("…").to_owned(), href, ..Cell::default() }
         }
-        _ => Cell { text: text_of(cx, field, value), is_number: is_number(field), ..Cell::default() },
+        Role::Files { .. } => {
+            let files: Vec<&Json> = value.as_array().map_or_else(|| vec![value], |files| files.iter().collect());
+            let part = |file: &Json, key: &str| file.get(key).and_then(Json::as_str).unwrap_or_default().to_owned();
+            let href = files.first().map(|file| format!("/api/v1/files/{}", part(file, "id")));
+            let image = href.clone().filter(|_| files.first().is_some_and(|file| part(file, "type").starts_with("image/")));
+            Cell { text: files.iter().map(|file| part(file, "name")).collect::<Vec<_>>().join(", "), href, image, ..Cell::default() }
+        }
+        Role::Choice { options, .. } => {
+            let names = names_of(value);
+            let color = names.first().and_then(|name| options.get(*name)).and_then(|option| option.color.clone());
+            Cell { text: plain(cx, far, field, value), color, ..Cell::default() }
+        }
+        Role::Stage { .. } => {
+            let color = value.as_str().and_then(|name| stage_color(cx, far, field, name));
+            Cell { text: plain(cx, far, field, value), color, ..Cell::default() }
+        }
+        _ => Cell { text: plain(cx, far, field, value), is_number: is_number(field), ..Cell::default() },
     }
+}
+
+/// The names in a choice's value.
+fn names_of(value: &Json) -> Vec<&str> {
+    value.as_array().map_or_else(|| value.as_str().into_iter().collect(), |items| items.iter().filter_map(Json::as_str).collect())
+}
+
+/// The colour of a stage.
+fn stage_color(cx: &Ctx, def: &EntityDef, field: &FieldDef, name: &str) -> Option<String> {
+    let stages = cx.app.plan(def.id).stages.iter().filter(|stages| stages.field == field.id);
+    stages.flat_map(|stages| stages.pipelines.values()).find_map(|pipeline| pipeline.doc.stages.get(name)?.color.clone())
+}
+
+/// A value as text, with the labels of options and stages.
+pub(super) fn plain(cx: &Ctx, def: &EntityDef, field: &FieldDef, value: &Json) -> String {
+    let labels: Vec<(String, String)> = match &field.role {
+        Role::Choice { options, .. } => {
+            options.iter().map(|(name, option)| (name.to_string(), label(option.label.as_ref(), name.as_str(), &cx.locale))).collect()
+        }
+        Role::Stage { .. } => super::control::stage_options(cx, def, field.id),
+        Role::Files { .. } => return value.get("name").and_then(Json::as_str).unwrap_or("•").to_owned(),
+        _ if value.is_boolean() => return super::env::text(&cx.locale, if value.as_bool() == Some(true) { "yes" } else { "no" }),
+        _ => return text_of(cx, field, value),
+    };
+    let named = |name: &&str| labels.iter().find(|(there, _)| there == name).map_or_else(|| (*name).to_owned(), |(_, label)| label.clone());
+    names_of(value).iter().map(named).collect::<Vec<_>>().join(", ")
 }
 
 /// A value as people read it.
@@ -84,11 +123,13 @@ pub(super) fn text_of(cx: &Ctx, field: &FieldDef, value: &Json) -> String {
         Json::Null => String::new(),
         other => other.to_string(),
     });
-    if is_number(field) { grouped(&text) } else { text }
+    // Four digits may be a year; they are read as well without a mark.
+    let is_short = field.doc.kind == "integer" && text.len() <= 4;
+    if is_number(field) && !is_short { grouped(&text) } else { text }
 }
 
 /// A number with its thousands apart.
-fn grouped(text: &str) -> String {
+pub(super) fn grouped(text: &str) -> String {
     let (head, digits) = text.find(|c: char| c.is_ascii_digit()).map_or(("", text), |at| text.split_at(at));
     let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
     let (whole, rest) = digits.split_at(end);

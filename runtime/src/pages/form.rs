@@ -5,42 +5,24 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use chrono::{NaiveDateTime, TimeZone, Utc};
-use engine::records::{Batch, FormState, ListRequest, Shape};
+use engine::records::{Batch, Shape};
 use engine::{Ctx, Error, Submission};
 use indexmap::IndexMap;
 use model::doc::{Condition, Form, FormPurpose, ItemKind};
-use model::field::Role;
-use model::{EntityDef, FieldDef, Input, Violation};
+use model::{EntityDef, Input};
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 
+use super::control::{Control, Refused, made, sent};
 use super::env;
-use super::shell::{Missed, Shell, label, missed, shell, told};
+use super::picker::{self, Offers};
+use super::shell::{Missed, Shell, missed, shell, told};
 use crate::http::answer;
 use crate::http::caller::Page;
 use crate::http::form::PageForm;
 use crate::http::query::Query;
 use crate::state::RuntimeState;
-
-/// Records that a reference offers.
-const OFFERED: u32 = 300;
-
-/// An input of a form.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Control {
-    name: String,
-    label: String,
-    help: String,
-    kind: &'static str,
-    value: String,
-    options: Vec<(String, String)>,
-    required: bool,
-    visible: bool,
-    read_only: bool,
-    error: Option<String>,
-}
 
 #[derive(Debug, Serialize)]
 struct Section {
@@ -126,187 +108,29 @@ fn field_of(form: &Form, name: &model::Name) -> String {
     form.items.get(name).and_then(|item| item.field.as_ref()).unwrap_or(name).to_string()
 }
 
-/// How a field is entered; none where a page cannot yet.
-fn kind_of(field: &FieldDef) -> Option<&'static str> {
-    Some(match (&field.role, field.doc.kind.as_str()) {
-        (Role::Choice { many: false, .. } | Role::Stage { .. }, _) => "select",
-        (Role::Choice { many: true, .. }, _) | (_, "tags") => "list",
-        (Role::Reference(_), _) => "select",
-        (_, "boolean") => "select",
-        (_, "long_text") => "long",
-        (_, "integer" | "decimal" | "money" | "percent" | "rating") => "number",
-        (_, "date") => "date",
-        (_, "datetime") => "datetime-local",
-        (_, "time") => "time",
-        (_, "text" | "email" | "phone" | "url" | "color" | "barcode" | "duration") => "text",
-        (Role::Formula { .. } | Role::Lookup { .. } | Role::Rollup(_) | Role::Autonumber { .. }, _) => "shown",
-        _ => return None,
-    })
-}
-
-async fn options(state: &RuntimeState, page: &Page, def: &EntityDef, field: &FieldDef, current: &str) -> Result<Vec<(String, String)>, Missed> {
-    let cx = &page.cx;
-    match &field.role {
-        Role::Choice { options, .. } => Ok(options
-            .iter()
-            .filter(|(name, option)| !option.retired || name.as_str() == current)
-            .map(|(name, option)| (name.to_string(), label(option.label.as_ref(), name.as_str(), &cx.locale)))
-            .collect()),
-        Role::Stage { .. } => Ok(super::query::stage_options(cx, def, field.id)),
-        Role::Reference(_) => {
-            let Some(target) = field.targets.first().map(|target| cx.app.schema.entity(*target)).filter(|target| cx.grants.sees(target.id)) else {
-                return Ok(Vec::new());
-            };
-            let sort = ["name", "title"].into_iter().find(|name| cx.grants.field(target, name).is_some()).map(str::to_owned);
-            let request = ListRequest {
-                limit: Some(OFFERED),
-                sort,
-                shape: Shape { fields: Some(Vec::new()), ..Shape::default() },
-                ..ListRequest::of(target.id)
-            };
-            let found = state.engine().list(cx, request).await.map_err(missed(page))?;
-            let mut offered: Vec<(String, String)> = found.titles.into_iter().map(|(id, title)| (id.to_string(), title)).collect();
-            if let Ok(id) = Uuid::try_parse(current)
-                && !offered.iter().any(|(there, _)| there == current)
-                && let Ok(answer) = state.engine().get(cx, target.id, id, &Shape { fields: Some(Vec::new()), ..Shape::default() }).await
-            {
-                offered.insert(0, (current.to_owned(), answer.title));
-            }
-            Ok(offered)
-        }
-        _ if field.doc.kind == "boolean" => {
-            Ok(vec![("true".to_owned(), env::text(&cx.locale, "yes")), ("false".to_owned(), env::text(&cx.locale, "no"))])
-        }
-        _ => Ok(Vec::new()),
-    }
-}
-
-/// A value as an input holds it.
-fn entered(cx: &Ctx, field: &FieldDef, value: Option<&Json>) -> String {
-    match value {
-        None | Some(Json::Null) => String::new(),
-        Some(Json::String(text)) if field.doc.kind == "datetime" => {
-            model::field::scalar::read_datetime(text).map(|at| at.with_timezone(&cx.zone).format("%Y-%m-%dT%H:%M").to_string()).unwrap_or_default()
-        }
-        Some(Json::String(text)) => text.clone(),
-        Some(Json::Array(items)) => items.iter().filter_map(Json::as_str).collect::<Vec<_>>().join(", "),
-        Some(Json::Object(map)) => {
-            map.get("amount").map(|amount| amount.as_str().map_or_else(|| amount.to_string(), str::to_owned)).unwrap_or_default()
-        }
-        Some(other) => other.to_string(),
-    }
-}
-
-/// The inputs of some fields as they stand.
-pub(super) async fn controls(
-    state: &RuntimeState,
-    page: &Page,
-    def: &EntityDef,
-    id: Option<Uuid>,
-    names: &[String],
-    values: IndexMap<String, Input>,
-    faults: &[Violation],
-) -> Result<Vec<Control>, Missed> {
-    let sent = values.clone();
-    let form = state.engine().form_state(&page.cx, def.id, id, values, Vec::new()).await.map_err(missed(page))?;
-    made(state, page, def, names, &form, &sent, faults).await
-}
-
-async fn made(
-    state: &RuntimeState,
-    page: &Page,
-    def: &EntityDef,
-    names: &[String],
-    form: &FormState,
-    sent: &IndexMap<String, Input>,
-    faults: &[Violation],
-) -> Result<Vec<Control>, Missed> {
-    let cx = &page.cx;
-    let mut made = Vec::new();
-    for name in names {
-        let (Some(field), Some(status)) = (cx.grants.field(def, name), form.fields.get(name)) else { continue };
-        let Some(kind) = kind_of(field) else { continue };
-        // What was entered comes back as it was, also where it could not be read.
-        let value = match sent.get(name) {
-            Some(Input::Text(text)) if kind != "datetime-local" => text.clone(),
-            _ => entered(cx, field, form.values.get(name)),
-        };
-        let read_only = status.read_only || kind == "shown";
-        let shown = if read_only && !value.is_empty() { shown_text(cx, field, &value, form.values.get(name)) } else { value.clone() };
-        let options = options(state, page, def, field, &value).await?;
-        let text = options.iter().find(|(there, _)| *there == value).map(|(_, label)| label.clone());
-        made.push(Control {
-            name: name.clone(),
-            label: if field.system { env::text(&cx.locale, name) } else { field.doc.label(name, &cx.locale).to_owned() },
-            help: field.doc.common.help.as_ref().map(|help| help.get(&cx.locale).to_owned()).unwrap_or_default(),
-            kind: if read_only { "shown" } else { kind },
-            value: if read_only { text.unwrap_or(shown) } else { value },
-            options,
-            required: status.required,
-            visible: status.visible,
-            read_only,
-            error: faults.iter().find(|fault| fault.field.as_deref() == Some(name)).map(|fault| fault.wording.text(&cx.locale)),
-        });
-    }
-    Ok(made)
-}
-
-fn shown_text(cx: &Ctx, field: &FieldDef, value: &str, json: Option<&Json>) -> String {
-    json.map_or_else(|| value.to_owned(), |json| super::cell::text_of(cx, field, json))
-}
-
-/// The values that a form sent; an empty input is an empty value.
-pub(super) fn sent(cx: &Ctx, def: &EntityDef, fields: &Query) -> IndexMap<String, Input> {
-    let mut values = IndexMap::new();
-    for (name, text) in fields.pairs() {
-        let Some(field) = cx.grants.field(def, name) else { continue };
-        let Some(kind) = kind_of(field).filter(|kind| *kind != "shown") else { continue };
-        let text = text.trim();
-        let input = match (kind, field.doc.kind.as_str()) {
-            _ if text.is_empty() => Input::Null,
-            (_, "boolean") => Input::Bool(text == "true"),
-            ("list", _) => Input::List(
-                text.split([',', '，', '、']).map(str::trim).filter(|item| !item.is_empty()).map(|item| Input::Text(item.to_owned())).collect(),
-            ),
-            ("number", _) => Input::Text(text.replace([',', ' '], "")),
-            ("datetime-local", _) => Input::Text(moment(cx, text)),
-            _ => Input::Text(text.to_owned()),
-        };
-        values.insert(name.to_owned(), input);
-    }
-    values
-}
-
-/// A local moment as RFC 3339.
-fn moment(cx: &Ctx, text: &str) -> String {
-    let read = NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M").or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S"));
-    read.ok()
-        .and_then(|local| cx.zone.from_local_datetime(&local).earliest())
-        .map_or_else(|| text.to_owned(), |at| at.with_timezone(&Utc).to_rfc3339())
-}
-
 async fn render(
     state: &RuntimeState,
     page: &Page,
     def: &EntityDef,
     id: Option<Uuid>,
     values: IndexMap<String, Input>,
+    offers: Offers,
     failed: Option<&Error>,
 ) -> Result<Response, Missed> {
     let cx = &page.cx;
     let layout = layout(cx, def);
     let conditions: Vec<Condition> = layout.iter().filter_map(|section| section.condition.clone()).collect();
-    let sent = values.clone();
-    let form = state.engine().form_state(cx, def.id, id, values, conditions).await.map_err(missed(page))?;
-    let faults: &[Violation] = match failed {
-        Some(Error::Invalid(faults)) => faults,
+    let form = state.engine().form_state(cx, def.id, id, values.clone(), conditions).await.map_err(missed(page))?;
+    let faults = match failed {
+        Some(Error::Invalid(faults)) => faults.as_slice(),
         _ => &[],
     };
+    let refused = Refused { sent: values, faults, offers };
     let mut holds = form.conditions.iter();
     let mut sections = Vec::new();
     for (index, part) in layout.iter().enumerate() {
         let visible = part.condition.is_none() || holds.next().copied().unwrap_or(true);
-        let controls = made(state, page, def, &part.fields, &form, &sent, faults).await?;
+        let controls = made(state, page, def, id, &part.fields, &form, &refused).await?;
         if !controls.is_empty() {
             sections.push(Section { label: part.label.clone(), columns: part.columns, visible, index, controls });
         }
@@ -334,34 +158,34 @@ async fn render(
 pub(super) async fn show_new(State(state): State<RuntimeState>, page: Page, Path(entity): Path<String>, query: Query) -> Result<Response, Missed> {
     let def = state.engine().entity(&page.cx, &entity).map_err(missed(&page))?;
     let values = sent(&page.cx, def, &query);
-    render(&state, &page, def, None, values, None).await
+    render(&state, &page, def, None, values, Offers::default(), None).await
 }
 
 /// The form of a record that is there.
 pub(super) async fn show_edit(State(state): State<RuntimeState>, page: Page, Path((entity, id)): Path<(String, Uuid)>) -> Result<Response, Missed> {
     let def = state.engine().entity(&page.cx, &entity).map_err(missed(&page))?;
-    render(&state, &page, def, Some(id), IndexMap::new(), None).await
+    render(&state, &page, def, Some(id), IndexMap::new(), Offers::default(), None).await
 }
 
 /// Creates a record.
 pub(super) async fn create(State(state): State<RuntimeState>, Path(entity): Path<String>, form: PageForm) -> Result<Response, Missed> {
     let page = &form.page;
     let def = state.engine().entity(&page.cx, &entity).map_err(missed(page))?;
-    let mut values = sent(&page.cx, def, &form.fields);
+    let mut typed = picker::typed(&state, page, def, None, &form.fields).await?;
     // What is empty is left to defaults.
-    values.retain(|_, value| *value != Input::Null);
-    let submission = Submission::Create { id: None, values: values.clone() };
-    finish(&state, page, def, None, values, submission).await
+    typed.values.retain(|_, value| *value != Input::Null);
+    let submission = Submission::Create { id: None, values: typed.values.clone() };
+    finish(&state, page, def, None, typed, submission).await
 }
 
 /// Changes a record.
 pub(super) async fn update(State(state): State<RuntimeState>, Path((entity, id)): Path<(String, Uuid)>, form: PageForm) -> Result<Response, Missed> {
     let page = &form.page;
     let def = state.engine().entity(&page.cx, &entity).map_err(missed(page))?;
-    let values = sent(&page.cx, def, &form.fields);
+    let typed = picker::typed(&state, page, def, Some(id), &form.fields).await?;
     let version = form.fields.filled("_version").and_then(|text| text.parse().ok());
-    let submission = Submission::Update { id, version, values: values.clone() };
-    finish(&state, page, def, Some(id), values, submission).await
+    let submission = Submission::Update { id, version, values: typed.values.clone() };
+    finish(&state, page, def, Some(id), typed, submission).await
 }
 
 async fn finish(
@@ -369,9 +193,13 @@ async fn finish(
     page: &Page,
     def: &EntityDef,
     id: Option<Uuid>,
-    values: IndexMap<String, Input>,
+    typed: picker::Typed,
     submission: Submission,
 ) -> Result<Response, Missed> {
+    let picker::Typed { values, offers, faults } = typed;
+    if !faults.is_empty() {
+        return render(state, page, def, id, values, offers, Some(&Error::Invalid(faults))).await;
+    }
     let done = match state.engine().write(&page.cx, Batch::one(def.id, submission)).await {
         Ok(mut results) => results.pop().unwrap_or(Err(Error::NotFound)),
         Err(error) => Err(error),
@@ -379,7 +207,7 @@ async fn finish(
     match done {
         Ok(written) if written.left_sight => Ok(Redirect::to(&format!("/r/{}", def.name)).into_response()),
         Ok(written) => Ok(Redirect::to(&format!("/r/{}/{}", def.name, written.id)).into_response()),
-        Err(error @ (Error::Invalid(_) | Error::StaleVersion { .. })) => render(state, page, def, id, values, Some(&error)).await,
+        Err(error @ (Error::Invalid(_) | Error::StaleVersion { .. })) => render(state, page, def, id, values, offers, Some(&error)).await,
         Err(error) => Err(missed(page)(error)),
     }
 }

@@ -5,16 +5,20 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use engine::Error;
-use engine::records::{ListRequest, Shape, Total};
+use engine::records::{ListAnswer, ListRequest, Shape, Total};
 use model::EntityDef;
 use model::doc::{View, ViewKind};
+use model::field::Role;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use super::cell::{Cell, Column, cell, field_at, is_number};
-use super::query::{QuickFilter, filter, quick_filters, with};
-use super::shell::{Missed, Shell, label, menu, missed, shell};
-use super::{board, env};
+use super::cell::{Cell, Column, cell, field_at, grouped, is_number};
+use super::control::label_of;
+use super::filters::{FilterBar, bar, filter};
+use super::query::with;
+use super::saved::{self, SavedViews};
+use super::shell::{Missed, Shell, label, menu, missed, shell, told};
+use super::{board, calendar, env, gallery, timeline, toast};
 use crate::http::caller::Page;
 use crate::http::query::Query;
 use crate::state::RuntimeState;
@@ -30,14 +34,16 @@ struct ListPage {
     path: String,
     columns: Vec<Column>,
     rows: Vec<Line>,
-    filters: Vec<QuickFilter>,
-    q: String,
+    bar: FilterBar,
+    saved: SavedViews,
     scene: String,
+    scenes: [String; 3],
+    error: Option<String>,
     has_owner: bool,
     may_create: bool,
     next: Option<String>,
     first: Option<String>,
-    total: u64,
+    total: String,
 }
 
 #[derive(Serialize)]
@@ -69,10 +75,13 @@ pub(super) async fn view(
     let def = cx.app.schema.find_from(&app, &view.entity).filter(|def| cx.grants.sees(def.id)).ok_or_else(|| missed(&page)(Error::NotFound))?;
     let title = label(view.label.as_ref(), &name, &cx.locale);
     let path = format!("/a/{app}/view/{name}");
-    if view.kind == ViewKind::Board && view.group.is_some() {
-        return board::show(&state, &page, def, view, &title, &path, &query).await;
+    match view.kind {
+        ViewKind::Board if view.group.is_some() => board::show(&state, &page, def, view, &title, &path, &query).await,
+        ViewKind::Calendar => calendar::show(&state, &page, def, view, &title, &path, &query).await,
+        ViewKind::Timeline => timeline::show(&state, &page, def, view, &title, &path, &query).await,
+        ViewKind::Gallery => gallery::show(&state, &page, def, view, &title, &path, &query).await,
+        ViewKind::Board | ViewKind::Table => show(&state, &page, def, Some(view), &title, &path, &query).await,
     }
-    show(&state, &page, def, Some(view), &title, &path, &query).await
 }
 
 /// All records of an entity.
@@ -108,7 +117,7 @@ fn columns(page: &Page, def: &EntityDef, view: Option<&View>, path: &str, query:
                 _ => (name.clone(), "none"),
             };
             Some(Column {
-                label: own.map_or_else(|| field.doc.label(field.name.as_str(), &cx.locale).to_owned(), |label| label.get(&cx.locale).to_owned()),
+                label: own.map_or_else(|| label_of(cx, field), |label| label.get(&cx.locale).to_owned()),
                 is_number: is_number(field),
                 sort: sortable.then(|| with(path, query, "sort", Some(&next))),
                 sorted,
@@ -116,6 +125,18 @@ fn columns(page: &Page, def: &EntityDef, view: Option<&View>, path: &str, query:
             })
         })
         .collect()
+}
+
+/// The fields that are offered as filters at the top: the view's, else those with few values.
+pub(super) fn quick(view: Option<&View>, def: &EntityDef) -> Vec<String> {
+    const MOST: usize = 4;
+    match view {
+        Some(view) => view.quick_filters.clone(),
+        None => {
+            let few = |field: &&model::FieldDef| matches!(field.role, Role::Choice { many: false, .. } | Role::Stage { .. });
+            def.fields.iter().filter(few).take(MOST).map(|field| field.name.to_string()).collect()
+        }
+    }
 }
 
 fn field_owner<'a>(cx: &'a engine::Ctx, def: &'a EntityDef, path: &str) -> &'a EntityDef {
@@ -145,7 +166,12 @@ async fn show(
         shape: Shape { fields: Some(columns.iter().map(|column| column.path.clone()).collect()), titles: true, ..Shape::default() },
         ..ListRequest::of(def.id)
     };
-    let found = state.engine().list(cx, request).await.map_err(missed(page))?;
+    // A condition that cannot be read is told above an empty list, so that it can be mended where it stands.
+    let (found, error) = match state.engine().list(cx, request).await {
+        Ok(found) => (found, None),
+        Err(error @ Error::Invalid(_)) => (ListAnswer::default(), Some(told(&error, &cx.locale).1)),
+        Err(error) => return Err(missed(page)(error)),
+    };
     let rows = found
         .rows
         .iter()
@@ -164,22 +190,25 @@ async fn show(
             Line { href, cells }
         })
         .collect();
-    let names = view.map(|view| view.quick_filters.clone()).unwrap_or_else(|| def.fields.iter().map(|field| field.name.to_string()).collect());
+    let names = quick(view, def);
     let context = ListPage {
-        shell: shell(page, title, path),
+        shell: toast::told(shell(page, title, path), Some(def), query),
         entity: def.name.to_string(),
         plural: def.plural(&cx.locale).to_owned(),
         path: path.to_owned(),
         rows,
-        filters: quick_filters(cx, def, &names, query),
-        q: query.get("q").unwrap_or_default().to_owned(),
+        bar: bar(state, page, def, &names, path, query).await?,
+        saved: saved::of_list(state, page, def, path, query).await?,
         scene: query.get("scene").unwrap_or_default().to_owned(),
+        scenes: [None, Some("mine"), Some("reports")].map(|scene| with(path, query, "scene", scene)),
+        error,
         has_owner: def.find("owner").is_some(),
         may_create: !matches!(cx.grants.entity(def.id).create, rules::policy::Create::No) && def.line_of.is_none(),
         next: found.next.as_deref().map(|next| with(path, query, "after", Some(next))),
         first: query.filled("after").map(|_| with(path, query, "after", None)),
-        total: found.total.unwrap_or_default(),
+        total: grouped(&found.total.unwrap_or_default().to_string()),
         columns,
     };
-    Ok(env::page(StatusCode::OK, "list.html", &context))
+    let status = if context.error.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    Ok(env::page(status, "list.html", &context))
 }

@@ -1,23 +1,38 @@
 //! In charge of the pages that people work in: rendered on the server, usable with a keyboard and on a phone.
-//! Reading order: `shell` (what surrounds every page), `cell` (a value on a page), then a file per page.
+//! Reading order: `shell` (what surrounds every page), `cell` (a value on a page), `control` (an input), then a file per page.
 //! Invariant: a page shows what the API would answer to the same person, and nothing else.
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 
 use crate::state::RuntimeState;
 
+mod account;
 mod assets;
+mod bin;
 mod board;
+mod calendar;
 mod cell;
+mod control;
+mod deeds;
 mod env;
+mod filters;
 mod form;
+mod gallery;
+mod happened;
 mod list;
+mod people;
+mod picker;
 mod query;
 mod record;
+mod related;
+mod saved;
 mod search;
 mod shell;
 mod sign;
+mod timeline;
+mod toast;
 
 /// The routes of all pages and their assets.
 pub(crate) fn router() -> Router<RuntimeState> {
@@ -27,15 +42,51 @@ pub(crate) fn router() -> Router<RuntimeState> {
         .route("/logout", post(sign::sign_out))
         .route("/reset/{secret}", get(sign::show_reset).post(sign::reset))
         .route("/search", get(search::show))
+        .route("/bin", get(bin::show))
         .route("/assets/{*path}", get(assets::get))
         .route("/a/{app}/view/{view}", get(list::view))
+        .route("/a/{app}/view/{view}/place/{id}", post(calendar::place))
+        .route("/views", post(saved::keep))
+        .route("/views/{id}/forget", post(saved::forget))
+        .merge(records())
+        .merge(own())
+        .merge(admin())
+}
+
+fn records() -> Router<RuntimeState> {
+    Router::new()
         .route("/r/{entity}", get(list::entity))
         .route("/r/{entity}/new", get(form::show_new).post(form::create))
         .route("/r/{entity}/state", post(form::state))
+        .route("/r/{entity}/choose/{field}", post(picker::choose))
         .route("/r/{entity}/{id}", get(record::show))
         .route("/r/{entity}/{id}/edit", get(form::show_edit).post(form::update))
-        .route("/r/{entity}/{id}/move", post(record::move_to))
-        .route("/r/{entity}/{id}/note", post(record::note))
-        .route("/r/{entity}/{id}/delete", post(record::delete))
-        .route("/r/{entity}/{id}/restore", post(record::restore))
+        .route("/r/{entity}/{id}/related/{relation}", get(related::show))
+        .route("/r/{entity}/{id}/move", post(deeds::move_to))
+        .route("/r/{entity}/{id}/owner", post(deeds::give))
+        .route("/r/{entity}/{id}/add/{kind}", post(deeds::add))
+        .route("/r/{entity}/{id}/tick/{task}", post(deeds::tick))
+        .route("/r/{entity}/{id}/upload/{field}", post(deeds::upload).layer(DefaultBodyLimit::disable()))
+        .route("/r/{entity}/{id}/delete", post(deeds::delete))
+        .route("/r/{entity}/{id}/restore", post(deeds::restore))
+}
+
+fn own() -> Router<RuntimeState> {
+    Router::new()
+        .route("/me", get(account::show))
+        .route("/me/settings", post(account::settings))
+        .route("/me/password", post(account::password))
+        .route("/me/sessions/end", post(account::end_session))
+        .route("/me/tokens", post(account::make_token))
+        .route("/me/tokens/{id}/end", post(account::end_token))
+}
+
+fn admin() -> Router<RuntimeState> {
+    Router::new()
+        .route("/admin/users", get(people::show))
+        .route("/admin/users/new", get(people::show_new).post(people::add))
+        .route("/admin/users/{id}", get(people::show_one).post(people::change))
+        .route("/admin/users/{id}/switch", post(people::switch))
+        .route("/admin/users/{id}/reset", post(people::reset))
+        .route("/admin/users/{id}/sessions/end", post(people::end_sessions))
 }

@@ -1,92 +1,54 @@
-//! In charge of what a list's address says: words, quick filters, order, page.
-//! Invariant: an address that is copied shows the same list to whoever may see it.
+//! In charge of what a page's address says, and of addresses with one thing changed.
+//! Invariant: an address that is copied shows the same to whoever may see it.
 
-use model::EntityDef;
-use model::field::Role;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Serialize;
-use serde_json::{Value as Json, json};
 
-use super::cell::field_at;
-use super::shell::label;
 use crate::http::query::Query;
-use engine::Ctx;
 
-/// A quick filter at the top of a list.
-#[derive(Debug, Serialize)]
-pub(super) struct QuickFilter {
-    name: String,
-    label: String,
-    options: Vec<FilterOption>,
+/// Parameters that say what just happened: they are of one visit and go into no other address.
+const PASSING: [&str; 5] = ["after", "add", "done", "id", "from"];
+
+/// The parameters that another address of the same page keeps.
+pub(super) fn kept(query: &Query) -> impl Iterator<Item = (&str, &str)> {
+    query.pairs().filter(|(name, value)| !PASSING.contains(name) && !value.is_empty() && !name.ends_with(BEFORE) && !is_untouched(query, name))
 }
 
-#[derive(Debug, Serialize)]
-struct FilterOption {
-    value: String,
-    label: String,
-    chosen: bool,
-}
+/// The name of the input that holds the title that stood in a picker, after the field's.
+pub(super) const BEFORE: &str = ":was";
+/// The name of the input in which a title is typed where there is no script, after the field's.
+pub(super) const TYPED: &str = ":text";
 
-/// The quick filters of a list, those whose values are few and known.
-pub(super) fn quick_filters(cx: &Ctx, def: &EntityDef, names: &[String], query: &Query) -> Vec<QuickFilter> {
-    names.iter().filter_map(|name| quick_filter(cx, def, name, query)).collect()
-}
-
-fn quick_filter(cx: &Ctx, def: &EntityDef, name: &str, query: &Query) -> Option<QuickFilter> {
-    let (_, field) = field_at(cx, def, name)?;
-    let chosen = query.filled(&format!("f.{name}")).unwrap_or_default();
-    let options = match &field.role {
-        Role::Choice { options, many: false, .. } => {
-            options.iter().map(|(name, option)| (name.to_string(), label(option.label.as_ref(), name.as_str(), &cx.locale))).collect::<Vec<_>>()
-        }
-        Role::Stage { .. } => stage_options(cx, def, field.id),
-        _ if field.doc.kind == "lookup" => return None,
-        _ => return None,
-    };
-    let options = options.into_iter().map(|(value, label)| FilterOption { chosen: value == chosen, value, label }).collect();
-    Some(QuickFilter { name: name.to_owned(), label: field.doc.label(name, &cx.locale).to_owned(), options })
-}
-
-/// The stages of a stage field, in order.
-pub(super) fn stage_options(cx: &Ctx, def: &EntityDef, field: model::FieldId) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    for stages in cx.app.plan(def.id).stages.iter().filter(|stages| stages.field == field) {
-        for pipeline in stages.pipelines.values() {
-            for name in pipeline.doc.stage_names() {
-                let stage = &pipeline.doc.stages[name];
-                if !found.iter().any(|(there, _): &(String, String)| there == name.as_str()) {
-                    found.push((name.to_string(), label(stage.label.as_ref(), name.as_str(), &cx.locale)));
-                }
-            }
-        }
-    }
-    found
-}
-
-/// The filter of a view and of the address together.
-pub(super) fn filter(cx: &Ctx, def: &EntityDef, view: Option<Json>, query: &Query) -> Option<Json> {
-    let mut parts: Vec<Json> = view.into_iter().collect();
-    for field in &def.fields {
-        if cx.grants.field(def, field.name.as_str()).is_some()
-            && let Some(value) = query.filled(&format!("f.{}", field.name))
-        {
-            parts.push(json!({"field": field.name, "op": "=", "value": value}));
-        }
-    }
-    match query.filled("scene") {
-        Some("mine") => parts.push(json!({"field": "owner", "op": "=", "value": "$me"})),
-        Some("reports") => parts.push(json!({"field": "owner", "op": "in", "value": "$my_reports"})),
-        _ => {}
-    }
-    (!parts.is_empty()).then(|| json!({"all": parts}))
+/// Whether a parameter is a title that nobody changed: the id beside it says the same.
+pub(super) fn is_untouched(query: &Query, name: &str) -> bool {
+    let Some(field) = name.strip_suffix(TYPED) else { return false };
+    query.get(name).unwrap_or_default().trim() == query.get(&format!("{field}{BEFORE}")).unwrap_or_default().trim()
 }
 
 /// An address with one parameter changed.
 pub(super) fn with(path: &str, query: &Query, name: &str, value: Option<&str>) -> String {
-    let mut pairs: Vec<(String, String)> =
-        query.pairs().filter(|(key, _)| *key != name && *key != "after").map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-    pairs.extend(value.map(|value| (name.to_owned(), value.to_owned())));
+    address(path, kept(query).filter(|(key, _)| *key != name).chain(value.map(|value| (name, value))))
+}
+
+/// An address without some parameters.
+pub(super) fn without(path: &str, query: &Query, names: &[&str]) -> String {
+    address(path, kept(query).filter(|(key, _)| !names.contains(key)))
+}
+
+/// A path with parameters.
+pub(super) fn address<'a>(path: &str, pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-    let text = pairs.iter().map(|(key, value)| format!("{}={}", encode(key), encode(value))).collect::<Vec<_>>().join("&");
+    let text = pairs.map(|(key, value)| format!("{}={}", encode(key), encode(value))).collect::<Vec<_>>().join("&");
     if text.is_empty() { path.to_owned() } else { format!("{path}?{text}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_keeps_what_lasts() {
+        let query = Query::parse("f.stage=won&after=abc&done=moved&sort=-name&q=a%26b").expect("good");
+        assert_eq!(with("/r/x", &query, "sort", Some("name")), "/r/x?f%2Estage=won&q=a%26b&sort=name");
+        assert_eq!(without("/r/x", &query, &["f.stage", "q", "sort"]), "/r/x");
+    }
 }

@@ -9,6 +9,7 @@ use model::doc::ViewKind;
 use serde::Serialize;
 
 use super::env;
+use super::toast::Toast;
 use crate::http::caller::{Page, Turned};
 use crate::http::problem::Problem;
 
@@ -21,6 +22,8 @@ pub(super) struct Shell {
     pub(super) person: String,
     pub(super) here: String,
     pub(super) menu: Vec<Group>,
+    pub(super) is_admin: bool,
+    pub(super) toast: Option<Toast>,
 }
 
 /// A group of the menu.
@@ -65,7 +68,16 @@ pub(super) fn shell(page: &Page, title: impl Into<String>, here: &str) -> Shell 
             .to_owned(),
         Who::System => String::new(),
     };
-    Shell { locale: cx.locale.clone(), title: title.into(), csrf: page.csrf.clone(), person, here: here.to_owned(), menu: menu(cx) }
+    Shell {
+        locale: cx.locale.clone(),
+        title: title.into(),
+        csrf: page.csrf.clone(),
+        person,
+        here: here.to_owned(),
+        menu: menu(cx),
+        is_admin: cx.caller.is_admin(),
+        toast: None,
+    }
 }
 
 /// The menu of all apps, the core app's last.
@@ -90,10 +102,14 @@ fn item(cx: &Ctx, app_name: &str, target: &str) -> Option<Item> {
         "view" => {
             let view = app.views.get(name).filter(|view| cx.has_role(app_name, &view.roles))?;
             let def = cx.app.schema.find_from(app_name, &view.entity).filter(|def| cx.grants.sees(def.id))?;
-            if !matches!(view.kind, ViewKind::Table | ViewKind::Board) {
-                return None;
-            }
-            let icon = view.icon.clone().or_else(|| def.doc.icon.clone()).unwrap_or_else(|| "table".to_owned());
+            let usual = match view.kind {
+                ViewKind::Table => "table",
+                ViewKind::Board => "layout-kanban",
+                ViewKind::Calendar => "calendar",
+                ViewKind::Timeline => "chart-line",
+                ViewKind::Gallery => "photo",
+            };
+            let icon = view.icon.clone().or_else(|| def.doc.icon.clone()).unwrap_or_else(|| usual.to_owned());
             Some(Item { label: label(view.label.as_ref(), name, &cx.locale), icon, href: format!("/a/{app_name}/view/{name}") })
         }
         "entity" => {

@@ -25,7 +25,7 @@ struct SignPage {
 }
 
 /// A path of this server, else the first page.
-fn safe(next: &str) -> &str {
+pub(super) fn safe(next: &str) -> &str {
     let is_path = next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\r', '\n']);
     if is_path { next } else { "/" }
 }
