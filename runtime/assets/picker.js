@@ -50,7 +50,8 @@ class Picker {
   shown() { this.clear.hidden = !this.id.value; }
 
   soon() {
-    clearTimeout(this.timer);
+    // What was asked before is answered for other words.
+    this.forget();
     this.pending = true;
     this.timer = setTimeout(() => this.search(this.text.value), WAIT);
   }

@@ -76,7 +76,7 @@ pub(super) fn cell(cx: &Ctx, def: &EntityDef, path: &str, row: &Json) -> Cell {
             Cell { text: plain(cx, far, field, value), color, ..Cell::default() }
         }
         Role::Stage { .. } => {
-            let color = value.as_str().and_then(|name| stage_color(cx, far, field, name));
+            let color = value.as_str().and_then(|name| stage_doc(cx, far, field, name)).and_then(|stage| stage.color.clone());
             Cell { text: plain(cx, far, field, value), color, ..Cell::default() }
         }
         _ => Cell { text: plain(cx, far, field, value), is_number: is_number(field), ..Cell::default() },
@@ -88,10 +88,10 @@ fn names_of(value: &Json) -> Vec<&str> {
     value.as_array().map_or_else(|| value.as_str().into_iter().collect(), |items| items.iter().filter_map(Json::as_str).collect())
 }
 
-/// The colour of a stage.
-fn stage_color(cx: &Ctx, def: &EntityDef, field: &FieldDef, name: &str) -> Option<String> {
+/// What the pipelines say of a stage.
+pub(super) fn stage_doc<'a>(cx: &'a Ctx, def: &EntityDef, field: &FieldDef, name: &str) -> Option<&'a model::doc::Stage> {
     let stages = cx.app.plan(def.id).stages.iter().filter(|stages| stages.field == field.id);
-    stages.flat_map(|stages| stages.pipelines.values()).find_map(|pipeline| pipeline.doc.stages.get(name)?.color.clone())
+    stages.flat_map(|stages| stages.pipelines.values()).find_map(|pipeline| pipeline.doc.stages.get(name))
 }
 
 /// A value as text, with the labels of options and stages.

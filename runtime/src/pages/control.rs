@@ -163,6 +163,10 @@ pub(super) async fn made(
     for name in names {
         let (Some(field), Some(status)) = (cx.grants.field(def, name), form.fields.get(name)) else { continue };
         let Some(kind) = kind_of(field) else { continue };
+        // What is computed when it is read has nothing to show before it is written.
+        if kind == "shown" && field.slot().is_none() {
+            continue;
+        }
         let value = match refused.sent.get(name) {
             Some(Input::Text(text)) if kind != "datetime-local" => text.clone(),
             _ => entered(cx, field, form.values.get(name)),

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use super::cell::{Cell, cell};
+use super::cell::{Cell, cell, stage_doc};
 use super::control::{Control, Refused, controls, label_of, stage_options};
 use super::env;
 use super::happened::{Happened, story};
@@ -249,7 +249,7 @@ fn stages(page: &Page, def: &EntityDef, allowed: &Allowed) -> Vec<StageStep> {
                 current: name == *current,
                 allowed: choice.is_some_and(|choice| choice.allowed),
                 asks: choice.is_some_and(|choice| !choice.ask.is_empty()),
-                kind: choice.map_or("open", |choice| choice.kind).to_owned(),
+                kind: stage_doc(&page.cx, def, field, &name).map_or("open", |stage| stage.kind.as_str()).to_owned(),
                 name,
                 label,
             }
