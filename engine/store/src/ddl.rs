@@ -301,7 +301,7 @@ impl Tx {
     }
 
     /// The names of all indexes.
-    fn indexes(&self) -> Result<Vec<String>, Fault> {
+    pub(crate) fn indexes(&self) -> Result<Vec<String>, Fault> {
         let mut sql = self.sql();
         sql.push(self.dialect().indexes_question());
         self.names(&sql)

@@ -16,12 +16,10 @@ use uuid::Uuid;
 
 use super::cell::cell;
 use super::env;
-use super::filters::{FilterBar, bar, filter};
-use super::query::{address, kept, with};
-use super::saved::{self, SavedViews};
-use super::shell::{Missed, Shell, missed, shell, told};
+use super::query::{address, kept};
+use super::shell::{Missed, missed, told};
+use super::viewing::{Frame, Viewing, find};
 use crate::http::answer;
-use crate::http::caller::Page;
 use crate::http::form::PageForm;
 use crate::http::query::Query;
 use crate::state::RuntimeState;
@@ -33,19 +31,15 @@ const A_DAY: usize = 5;
 
 #[derive(Serialize)]
 struct CalendarPage {
-    shell: Shell,
-    entity: String,
-    path: String,
-    bar: FilterBar,
-    saved: SavedViews,
-    month: String,
+    #[serde(flatten)]
+    frame: Frame,
+    period: String,
     previous: String,
-    next: String,
+    next_period: String,
     today: String,
     weekdays: Vec<String>,
     weeks: Vec<Vec<Day>>,
     is_cut: bool,
-    may_create: bool,
     start: String,
 }
 
@@ -112,37 +106,27 @@ pub(super) fn month_name(locale: &str, day: NaiveDate) -> String {
 }
 
 /// Shows a calendar.
-pub(super) async fn show(
-    state: &RuntimeState,
-    page: &Page,
-    def: &EntityDef,
-    view: &View,
-    title: &str,
-    path: &str,
-    query: &Query,
-) -> Result<Response, Missed> {
-    let cx = &page.cx;
-    let start = moment_field(cx, def, view.start.as_ref()).ok_or_else(|| missed(page)(Error::NotFound))?;
+pub(super) async fn show(viewing: &Viewing<'_>, view: &View) -> Result<Response, Missed> {
+    let (cx, def) = (viewing.cx(), viewing.def);
+    let start = moment_field(cx, def, view.start.as_ref()).ok_or_else(|| viewing.missed(Error::NotFound))?;
     let end = moment_field(cx, def, view.end.as_ref());
-    let month = month_of(cx, query);
+    let month = month_of(cx, viewing.query);
     let first = month - Days::new(u64::from(month.weekday().num_days_from_monday()));
     let after = month + Months::new(1);
     let weeks = (after - first).num_days().div_euclid(7) + i64::from((after - first).num_days() % 7 != 0);
     let last = first + Days::new(u64::try_from(weeks * 7 - 1).unwrap_or(34));
-    let view_filter = view.filter.as_ref().and_then(|filter| serde_json::to_value(filter).ok());
     let within = overlaps(start.name.as_str(), end.map(|end| end.name.as_str()), first, last);
-    let parts: Vec<Json> = filter(cx, def, view_filter, query).into_iter().chain([within]).collect();
+    let parts: Vec<Json> = viewing.filter().into_iter().chain([within]).collect();
     let color = view.color.as_ref().and_then(|name| cx.grants.field(def, name.as_str()));
     let fields = [Some(start), end, color].into_iter().flatten().map(|field| field.name.to_string()).collect();
     let request = ListRequest {
         filter: Some(json!({"all": parts})),
         sort: Some(start.name.to_string()),
         limit: Some(MOST),
-        q: query.filled("q").map(str::to_owned),
-        shape: Shape { fields: Some(fields), titles: true, ..Shape::default() },
-        ..ListRequest::of(def.id)
+        after: None,
+        ..viewing.request(fields)
     };
-    let found = state.engine().list(cx, request).await.map_err(missed(page))?;
+    let found = viewing.list(request).await?;
     let today = cx.now.with_timezone(&cx.zone).date_naive();
     let mut days: Vec<Day> = first
         .iter_days()
@@ -153,7 +137,7 @@ pub(super) async fn show(
             label: day.to_string(),
             in_month: day.month() == month.month(),
             is_today: day == today,
-            all: list_of_day(def, start, query, day),
+            all: list_of_day(def, start, viewing.query, day),
             ..Day::default()
         })
         .collect();
@@ -181,21 +165,16 @@ pub(super) async fn show(
     }
     let mut rest = days.into_iter();
     let weeks = std::iter::from_fn(|| Some(rest.by_ref().take(7).collect::<Vec<Day>>()).filter(|week| !week.is_empty())).collect();
-    let to = |month: NaiveDate| with(path, query, "month", Some(&month.format("%Y-%m").to_string()));
+    let to = |month: NaiveDate| viewing.with("month", Some(&month.format("%Y-%m").to_string()));
     let context = CalendarPage {
-        shell: shell(page, title, path),
-        entity: def.name.to_string(),
-        path: path.to_owned(),
-        bar: bar(state, page, def, &view.quick_filters, path, query).await?,
-        saved: saved::of_list(state, page, def, path, query).await?,
-        month: month_name(&cx.locale, month),
+        frame: viewing.frame(&view.quick_filters).await?,
+        period: month_name(&cx.locale, month),
         previous: to(month - Months::new(1)),
-        next: to(after),
-        today: with(path, query, "month", None),
+        next_period: to(after),
+        today: viewing.with("month", None),
         weekdays: (0..7).map(|day| env::text(&cx.locale, &format!("weekday_{day}"))).collect(),
         weeks,
         is_cut: found.next.is_some(),
-        may_create: !matches!(cx.grants.entity(def.id).create, rules::policy::Create::No) && def.line_of.is_none(),
         start: start.name.to_string(),
     };
     Ok(env::page(StatusCode::OK, "calendar.html", &context))
@@ -218,9 +197,7 @@ pub(super) async fn place(
     let page = &form.page;
     let cx = &page.cx;
     let gone = || missed(page)(Error::NotFound);
-    let view = cx.app.schema.apps.get(app.as_str()).and_then(|app| app.views.get(name.as_str()));
-    let view = view.filter(|view| cx.has_role(&app, &view.roles)).ok_or_else(gone)?;
-    let def = cx.app.schema.find_from(&app, &view.entity).filter(|def| cx.grants.sees(def.id)).ok_or_else(gone)?;
+    let (view, def) = find(cx, &app, &name).ok_or_else(gone)?;
     let start = moment_field(cx, def, view.start.as_ref()).ok_or_else(gone)?;
     let end = moment_field(cx, def, view.end.as_ref());
     let day = form.fields.get("day").and_then(|day| day.parse::<NaiveDate>().ok()).ok_or_else(gone)?;

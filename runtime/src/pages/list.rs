@@ -5,7 +5,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use engine::Error;
-use engine::records::{ListAnswer, ListRequest, Shape, Total};
+use engine::records::{ListAnswer, ListRequest, Total};
 use model::EntityDef;
 use model::doc::{View, ViewKind};
 use model::field::Role;
@@ -14,11 +14,10 @@ use serde_json::Value as Json;
 
 use super::cell::{Cell, Column, cell, field_at, grouped, is_number};
 use super::control::label_of;
-use super::filters::{FilterBar, bar, filter};
 use super::query::with;
-use super::saved::{self, SavedViews};
-use super::shell::{Missed, Shell, label, menu, missed, shell, told};
-use super::{board, calendar, env, gallery, timeline, toast};
+use super::shell::{Missed, label, menu, missed, told};
+use super::viewing::{Frame, Turning, Viewing, find};
+use super::{board, calendar, env, gallery, timeline};
 use crate::http::caller::Page;
 use crate::http::query::Query;
 use crate::state::RuntimeState;
@@ -28,21 +27,17 @@ const COLUMNS: usize = 7;
 
 #[derive(Serialize)]
 struct ListPage {
-    shell: Shell,
-    entity: String,
+    #[serde(flatten)]
+    frame: Frame,
     plural: String,
-    path: String,
     columns: Vec<Column>,
     rows: Vec<Line>,
-    bar: FilterBar,
-    saved: SavedViews,
     scene: String,
     scenes: [String; 3],
     error: Option<String>,
     has_owner: bool,
-    may_create: bool,
-    next: Option<String>,
-    first: Option<String>,
+    #[serde(flatten)]
+    turning: Turning,
     total: String,
 }
 
@@ -68,19 +63,16 @@ pub(super) async fn view(
     query: Query,
 ) -> Result<Response, Missed> {
     let cx = &page.cx;
-    let found = cx.app.schema.apps.get(app.as_str()).and_then(|app| app.views.get(name.as_str())).cloned();
-    let (Some(view), true) = (&found, found.as_ref().is_some_and(|view| cx.has_role(&app, &view.roles))) else {
-        return Err(missed(&page)(Error::NotFound));
-    };
-    let def = cx.app.schema.find_from(&app, &view.entity).filter(|def| cx.grants.sees(def.id)).ok_or_else(|| missed(&page)(Error::NotFound))?;
+    let (view, def) = find(cx, &app, &name).ok_or_else(|| missed(&page)(Error::NotFound))?;
     let title = label(view.label.as_ref(), &name, &cx.locale);
     let path = format!("/a/{app}/view/{name}");
+    let viewing = Viewing { state: &state, page: &page, def, view: Some(view), title: &title, path: &path, query: &query };
     match view.kind {
-        ViewKind::Board if view.group.is_some() => board::show(&state, &page, def, view, &title, &path, &query).await,
-        ViewKind::Calendar => calendar::show(&state, &page, def, view, &title, &path, &query).await,
-        ViewKind::Timeline => timeline::show(&state, &page, def, view, &title, &path, &query).await,
-        ViewKind::Gallery => gallery::show(&state, &page, def, view, &title, &path, &query).await,
-        ViewKind::Board | ViewKind::Table => show(&state, &page, def, Some(view), &title, &path, &query).await,
+        ViewKind::Board if view.group.is_some() => board::show(&viewing, view).await,
+        ViewKind::Calendar => calendar::show(&viewing, view).await,
+        ViewKind::Timeline => timeline::show(&viewing, view).await,
+        ViewKind::Gallery => gallery::show(&viewing, view).await,
+        ViewKind::Board | ViewKind::Table => show(&viewing).await,
     }
 }
 
@@ -88,7 +80,7 @@ pub(super) async fn view(
 pub(super) async fn entity(State(state): State<RuntimeState>, page: Page, Path(name): Path<String>, query: Query) -> Result<Response, Missed> {
     let def = state.engine().entity(&page.cx, &name).map_err(missed(&page))?;
     let (title, path) = (def.plural(&page.cx.locale).to_owned(), format!("/r/{}", def.name));
-    show(&state, &page, def, None, &title, &path, &query).await
+    show(&Viewing { state: &state, page: &page, def, view: None, title: &title, path: &path, query: &query }).await
 }
 
 /// The columns of a list.
@@ -143,28 +135,16 @@ fn field_owner<'a>(cx: &'a engine::Ctx, def: &'a EntityDef, path: &str) -> &'a E
     field_at(cx, def, path).map_or(def, |(far, _)| far)
 }
 
-async fn show(
-    state: &RuntimeState,
-    page: &Page,
-    def: &EntityDef,
-    view: Option<&View>,
-    title: &str,
-    path: &str,
-    query: &Query,
-) -> Result<Response, Missed> {
-    let cx = &page.cx;
+async fn show(viewing: &Viewing<'_>) -> Result<Response, Missed> {
+    let Viewing { state, page, def, view, path, query, .. } = *viewing;
+    let cx = viewing.cx();
     let sort = query.filled("sort").map(str::to_owned).or_else(|| view.map(|view| view.sort.join(","))).unwrap_or_default();
     let columns = columns(page, def, view, path, query, &sort);
-    let view_filter = view.and_then(|view| view.filter.as_ref()).and_then(|filter| serde_json::to_value(filter).ok());
     let request = ListRequest {
-        filter: filter(cx, def, view_filter, query),
         sort: Some(sort).filter(|sort| !sort.is_empty()),
         limit: view.and_then(|view| view.page_size).map(u32::from).or(Some(50)),
-        after: query.filled("after").map(str::to_owned),
-        q: query.filled("q").map(str::to_owned),
         total: Total::Exact,
-        shape: Shape { fields: Some(columns.iter().map(|column| column.path.clone()).collect()), titles: true, ..Shape::default() },
-        ..ListRequest::of(def.id)
+        ..viewing.request(columns.iter().map(|column| column.path.clone()).collect())
     };
     // A condition that cannot be read is told above an empty list, so that it can be mended where it stands.
     let (found, error) = match state.engine().list(cx, request).await {
@@ -190,22 +170,15 @@ async fn show(
             Line { href, cells }
         })
         .collect();
-    let names = quick(view, def);
     let context = ListPage {
-        shell: toast::told(shell(page, title, path), Some(def), query),
-        entity: def.name.to_string(),
+        frame: viewing.frame(&quick(view, def)).await?,
         plural: def.plural(&cx.locale).to_owned(),
-        path: path.to_owned(),
         rows,
-        bar: bar(state, page, def, &names, path, query).await?,
-        saved: saved::of_list(state, page, def, path, query).await?,
         scene: query.get("scene").unwrap_or_default().to_owned(),
-        scenes: [None, Some("mine"), Some("reports")].map(|scene| with(path, query, "scene", scene)),
+        scenes: [None, Some("mine"), Some("reports")].map(|scene| viewing.with("scene", scene)),
         error,
         has_owner: def.find("owner").is_some(),
-        may_create: !matches!(cx.grants.entity(def.id).create, rules::policy::Create::No) && def.line_of.is_none(),
-        next: found.next.as_deref().map(|next| with(path, query, "after", Some(next))),
-        first: query.filled("after").map(|_| with(path, query, "after", None)),
+        turning: viewing.turning(&found),
         total: grouped(&found.total.unwrap_or_default().to_string()),
         columns,
     };

@@ -33,6 +33,7 @@ mod shell;
 mod sign;
 mod timeline;
 mod toast;
+mod viewing;
 
 /// The routes of all pages and their assets.
 pub(crate) fn router() -> Router<RuntimeState> {

@@ -5,9 +5,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{Datelike, Days, Months, NaiveDate};
 use engine::Error;
-use engine::records::{ListRequest, Shape};
+use engine::records::ListRequest;
 use indexmap::IndexMap;
-use model::EntityDef;
 use model::doc::View;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
@@ -15,24 +14,16 @@ use serde_json::{Value as Json, json};
 use super::calendar::{day_of, moment_field, month_name, month_of, overlaps};
 use super::cell::cell;
 use super::env;
-use super::filters::{FilterBar, bar, filter};
-use super::query::with;
-use super::saved::{self, SavedViews};
-use super::shell::{Missed, Shell, missed, shell};
-use crate::http::caller::Page;
-use crate::http::query::Query;
-use crate::state::RuntimeState;
+use super::shell::Missed;
+use super::viewing::{Frame, Turning, Viewing};
 
 /// Bars of a page.
 const BARS: u32 = 60;
 
 #[derive(Serialize)]
 struct TimelinePage {
-    shell: Shell,
-    entity: String,
-    path: String,
-    bar: FilterBar,
-    saved: SavedViews,
+    #[serde(flatten)]
+    frame: Frame,
     span: &'static str,
     spans: Vec<(String, String, bool)>,
     period: String,
@@ -41,9 +32,8 @@ struct TimelinePage {
     today: String,
     units: Vec<Unit>,
     groups: Vec<BarGroup>,
-    may_create: bool,
-    next: Option<String>,
-    first: Option<String>,
+    #[serde(flatten)]
+    turning: Turning,
 }
 
 /// A column: a day, a week, a month.
@@ -121,20 +111,12 @@ fn column(units: &[NaiveDate], day: NaiveDate) -> usize {
 }
 
 /// Shows a timeline.
-pub(super) async fn show(
-    state: &RuntimeState,
-    page: &Page,
-    def: &EntityDef,
-    view: &View,
-    title: &str,
-    path: &str,
-    query: &Query,
-) -> Result<Response, Missed> {
-    let cx = &page.cx;
-    let start = moment_field(cx, def, view.start.as_ref()).ok_or_else(|| missed(page)(Error::NotFound))?;
+pub(super) async fn show(viewing: &Viewing<'_>, view: &View) -> Result<Response, Missed> {
+    let (cx, def) = (viewing.cx(), viewing.def);
+    let start = moment_field(cx, def, view.start.as_ref()).ok_or_else(|| viewing.missed(Error::NotFound))?;
     let end = moment_field(cx, def, view.end.as_ref());
-    let span = Span::ALL.into_iter().find(|span| query.get("span") == Some(span.as_str())).unwrap_or(Span::Quarter);
-    let first = span.first(month_of(cx, query));
+    let span = Span::ALL.into_iter().find(|span| viewing.query.get("span") == Some(span.as_str())).unwrap_or(Span::Quarter);
+    let first = span.first(month_of(cx, viewing.query));
     let units = span.units(first);
     let after = first + Months::new(span.months());
     let last = after.pred_opt().unwrap_or(after);
@@ -147,26 +129,14 @@ pub(super) async fn show(
         let open = json!({"field": end.name, "op": "is_empty"});
         any.push(json!({"all": [{"field": start.name, "op": "<", "value": first.to_string()}, open]}));
     }
-    let view_filter = view.filter.as_ref().and_then(|filter| serde_json::to_value(filter).ok());
-    let parts: Vec<Json> = filter(cx, def, view_filter, query).into_iter().chain([within]).collect();
+    let parts: Vec<Json> = viewing.filter().into_iter().chain([within]).collect();
     let rows = view.rows.as_ref().and_then(|name| cx.grants.field(def, name.as_str())).filter(|field| cx.grants.entity(def.id).comparable(field.id));
     let color = view.color.as_ref().and_then(|name| cx.grants.field(def, name.as_str()));
     let own = if view.sort.is_empty() { vec![start.name.to_string()] } else { view.sort.clone() };
     let sort: Vec<String> = rows.map(|field| field.name.to_string()).into_iter().chain(own).collect();
-    let request = ListRequest {
-        filter: Some(json!({"all": parts})),
-        sort: Some(sort.join(",")),
-        limit: Some(BARS),
-        after: query.filled("after").map(str::to_owned),
-        q: query.filled("q").map(str::to_owned),
-        shape: Shape {
-            fields: Some([Some(start), end, rows, color].into_iter().flatten().map(|field| field.name.to_string()).collect()),
-            titles: true,
-            ..Shape::default()
-        },
-        ..ListRequest::of(def.id)
-    };
-    let found = state.engine().list(cx, request).await.map_err(missed(page))?;
+    let fields = [Some(start), end, rows, color].into_iter().flatten().map(|field| field.name.to_string()).collect();
+    let request = ListRequest { filter: Some(json!({"all": parts})), sort: Some(sort.join(",")), limit: Some(BARS), ..viewing.request(fields) };
+    let found = viewing.list(request).await?;
     let mut groups: IndexMap<String, Vec<Bar>> = IndexMap::new();
     for (row, (id, title)) in found.rows.iter().zip(&found.titles) {
         let row: Json = serde_json::from_slice(row).unwrap_or_default();
@@ -186,23 +156,19 @@ pub(super) async fn show(
             days: format!("{begins} – {}", known_end.map_or_else(|| "…".to_owned(), |day| day.to_string())),
         });
     }
-    let to = |month: NaiveDate| with(path, query, "month", Some(&month.format("%Y-%m").to_string()));
+    let to = |month: NaiveDate| viewing.with("month", Some(&month.format("%Y-%m").to_string()));
     let now = (first..after).contains(&today).then(|| column(&units, today));
     let context = TimelinePage {
-        shell: shell(page, title, path),
-        entity: def.name.to_string(),
-        path: path.to_owned(),
-        bar: bar(state, page, def, &view.quick_filters, path, query).await?,
-        saved: saved::of_list(state, page, def, path, query).await?,
+        frame: viewing.frame(&view.quick_filters).await?,
         span: span.as_str(),
-        spans: Span::ALL.map(|one| (env::text(&cx.locale, one.as_str()), with(path, query, "span", Some(one.as_str())), one == span)).to_vec(),
+        spans: Span::ALL.map(|one| (env::text(&cx.locale, one.as_str()), viewing.with("span", Some(one.as_str())), one == span)).to_vec(),
         period: match span {
             Span::Month => month_name(&cx.locale, first),
             Span::Quarter | Span::Year => format!("{} – {}", month_name(&cx.locale, first), month_name(&cx.locale, last)),
         },
         previous: to(first - Months::new(span.months())),
         next_period: to(after),
-        today: with(path, query, "month", None),
+        today: viewing.with("month", None),
         units: units
             .iter()
             .enumerate()
@@ -216,9 +182,7 @@ pub(super) async fn show(
             })
             .collect(),
         groups: groups.into_iter().map(|(label, bars)| BarGroup { label, bars }).collect(),
-        may_create: !matches!(cx.grants.entity(def.id).create, rules::policy::Create::No) && def.line_of.is_none(),
-        next: found.next.as_deref().map(|next| with(path, query, "after", Some(next))),
-        first: query.filled("after").map(|_| with(path, query, "after", None)),
+        turning: viewing.turning(&found),
     };
     Ok(env::page(StatusCode::OK, "timeline.html", &context))
 }

@@ -1,6 +1,6 @@
 //! In charge of the workspace's own tables: what is not a record.
-//! Reading order: `Table` (a declaration), `migrate` (the frozen steps), then one file per table.
-//! Invariant: a step that was released is never changed; a newer database is refused.
+//! Reading order: `Table` (a declaration), `migrate` (the tables as the program declares them), then one file per table.
+//! Invariant: a row's values stand in the order of its table's columns.
 
 use model::{Storage, Value};
 
@@ -14,6 +14,7 @@ pub mod file;
 pub mod idempotency;
 pub mod job;
 pub mod member;
+mod migrate;
 pub mod number;
 pub mod outbox;
 pub mod personal;
@@ -21,6 +22,8 @@ pub mod revision;
 pub mod run;
 pub mod stay;
 pub mod timer;
+
+pub(crate) use migrate::migrate;
 
 /// One of the workspace's own tables.
 #[derive(Debug)]
@@ -65,98 +68,12 @@ impl Table {
     }
 }
 
-/// The tables of the first step. A later version adds steps; it never changes these.
-const FIRST: &[&Table] = &[
-    &revision::POINTER,
-    &revision::REVISION,
-    &revision::PUBLISHING,
-    &revision::SETTING,
-    &access::CREDENTIAL,
-    &access::SESSION,
-    &access::API_TOKEN,
-    &access::LINK,
-    &change::CHANGE_SET,
-    &member::MEMBER,
-    &stay::STAY,
-    &number::NUMBER,
-    &idempotency::IDEMPOTENCY,
-    &file::FILE,
-    &job::JOB,
-    &timer::TIMER,
-    &outbox::OUTBOX,
-    &run::RUN,
-    &run::RUN_STEP,
-    &run::DEFINITION,
-    &personal::SAVED_VIEW,
-    &personal::PREFERENCE,
-];
-
-/// The version of the tables that this program knows.
-const VERSION: i64 = 1;
-
 /// The JSON that a cell holds.
 pub(crate) fn json_of(value: &Value) -> serde_json::Value {
     match value {
         Value::Json(json) => serde_json::Value::clone(json),
         _ => serde_json::Value::Null,
     }
-}
-
-/// Brings the tables up to date.
-///
-/// # Errors
-/// Where they are of a newer version, or the database cannot.
-pub fn migrate(tx: &Tx) -> Result<(), Fault> {
-    tx.lock_key("migrate")?;
-    if tx.columns_of("sys_version")?.is_empty() {
-        first(tx)?;
-    }
-    let mut sql = tx.sql();
-    sql.push("SELECT \"version\" FROM \"sys_version\"");
-    let rows = tx.query(&sql, &[Decode::Plain(Storage::Int)])?;
-    match rows.first().and_then(|row| row.first()).and_then(Value::as_int) {
-        Some(version) if version > VERSION => {
-            Err(Fault::Gone(format!("the workspace is of version {version}; this program knows {VERSION}: use a newer one")))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn first(tx: &Tx) -> Result<(), Fault> {
-    for table in FIRST {
-        create(tx, table)?;
-    }
-    tx.script(change::create(tx.dialect()))?;
-    tx.script(crate::search::create(tx.dialect()))?;
-    let kind = tx.dialect().column_type(Storage::Int);
-    tx.script(&format!("CREATE TABLE \"sys_version\" (\"version\" {kind} NOT NULL)"))?;
-    let mut sql = tx.sql();
-    sql.push("INSERT INTO \"sys_version\" (\"version\") VALUES (").bind(Storage::Int, Value::Int(VERSION)).push(")");
-    tx.execute(&sql).map(drop)
-}
-
-fn create(tx: &Tx, table: &Table) -> Result<(), Fault> {
-    let dialect = tx.dialect();
-    let mut sql = tx.sql();
-    sql.push("CREATE TABLE ").name(table.name).push(" (").list(table.columns, ", ", |sql, (name, storage)| {
-        let kind = dialect.column_type(*storage);
-        sql.name(name).push(" ").push(&kind);
-    });
-    sql.push(", PRIMARY KEY (").list(table.key, ", ", |sql, name| {
-        sql.name(name);
-    });
-    sql.push("))").push(dialect.table_options());
-    tx.script(&sql.text)?;
-    for columns in table.indexes {
-        let mut sql = tx.sql();
-        sql.push("CREATE INDEX ").name(&format!("i_{}_{}", table.name, columns.join("_"))).push(" ON ").name(table.name).push(" (");
-        sql.list(*columns, ", ", |sql, name| {
-            sql.name(name);
-        });
-        sql.push(")");
-        tx.script(&sql.text)?;
-    }
-    Ok(())
 }
 
 fn conditions(sql: &mut Sql, table: &Table, conditions: &[Cond<'_>]) {
