@@ -388,3 +388,54 @@ fn run_all(connection: &Rc<Connection>, batch: &mut [Box<dyn Work>], guard: Guar
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::system::idempotency::IDEMPOTENCY;
+    use model::{Storage, Value};
+
+    fn key(number: i64) -> Vec<Value> {
+        let cell = |storage: &Storage| match storage {
+            Storage::Text => Value::text(&number.to_string()),
+            Storage::Bytes => Value::Bytes([1_u8][..].into()),
+            _ => Value::Null,
+        };
+        IDEMPOTENCY.columns.iter().map(|(_, storage)| cell(storage)).collect()
+    }
+
+    /// Work that waits together for the writer shares one commit; what fails after it wrote takes only itself away.
+    #[tokio::test]
+    async fn a_failure_undoes_itself_alone() {
+        let lanes = Lanes::open(None).expect("a database");
+        lanes.write(crate::system::migrate).await.expect("tables");
+        let (open, gate) = std::sync::mpsc::channel::<()>();
+        let gate = Mutex::new(gate);
+        // The first holds the writer until the others stand in its queue; run again, it does not wait again.
+        let waited = std::sync::atomic::AtomicBool::new(false);
+        let first = lanes.write(move |_| {
+            if !waited.swap(true, std::sync::atomic::Ordering::SeqCst) {
+                gate.lock().map_err(|_| Fault::Undone)?.recv().map_err(|_| Fault::Undone)?;
+            }
+            Ok::<_, Fault>(())
+        });
+        let works = (0..20_i64).map(|number| {
+            lanes.write(move |tx| {
+                tx.put(&IDEMPOTENCY, &[key(number)])?;
+                if number % 3 == 0 { Err(Fault::Sql("on purpose".to_owned())) } else { Ok(number) }
+            })
+        });
+        let opening = async {
+            tokio::task::yield_now().await;
+            open.send(()).map_err(|_| Fault::Undone)
+        };
+        let (first, answers, opened) = futures_util::future::join3(first, futures_util::future::join_all(works), opening).await;
+        assert!(first.is_ok() && opened.is_ok());
+        for (number, answer) in answers.iter().enumerate() {
+            assert_eq!(answer.is_err(), number % 3 == 0, "{number}: {answer:?}");
+        }
+        let kept = lanes.read(|tx| tx.find(&IDEMPOTENCY, &[], &[], 100)).await.expect("rows");
+        assert_eq!(kept.len(), 13);
+        lanes.close();
+    }
+}
