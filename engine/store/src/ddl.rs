@@ -317,7 +317,7 @@ impl Tx {
     /// # Errors
     /// Where the database cannot.
     pub fn analyse(&self) -> Result<(), Fault> {
-        self.script(self.dialect().analyse())
+        self.dialect().analyse().map_or(Ok(()), |text| self.script(text))
     }
 }
 
