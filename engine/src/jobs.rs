@@ -231,6 +231,11 @@ impl JobRow {
         })
     }
 
+    /// Starts since it last made progress; any progress makes them 0.
+    pub(crate) fn starts(&self) -> u64 {
+        self.progress.get("starts").and_then(Json::as_u64).unwrap_or_default()
+    }
+
     fn kind_of(&self) -> Option<&'static dyn JobKind> {
         KINDS.iter().copied().find(|kind| kind.name() == self.kind)
     }
@@ -241,7 +246,7 @@ impl JobRow {
         json.insert("id".to_owned(), self.id.to_string().into());
         json.insert("kind".to_owned(), self.kind.clone().into());
         json.insert("state".to_owned(), self.state.as_str().into());
-        for key in ["total", "done", "created", "updated", "skipped", "failed", "change_set", "error"] {
+        for key in ["total", "done", "created", "updated", "skipped", "waiting", "failed", "change_set", "error"] {
             json.insert(key.to_owned(), self.progress.get(key).cloned().unwrap_or_default());
         }
         if let Some(kind) = self.kind_of() {
@@ -390,7 +395,7 @@ impl Engine {
             .store()
             .write(move |tx| {
                 let fit = [Cond::Eq("id", Value::Uuid(id)), Cond::In("state", from.iter().map(|state| state.value()).collect())];
-                tx.change(&JOB, &[("state", to.value())], &fit).map_err(Error::from)
+                tx.change(&JOB, &[("state", to.value()), ("lease", Value::Null)], &fit).map_err(Error::from)
             })
             .await?;
         if changed == 0 {

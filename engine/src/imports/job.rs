@@ -16,8 +16,9 @@ use store::system::file::FILE;
 use uuid::Uuid;
 
 use super::plan;
+use super::progress::Progress;
 use super::read::{self, Piece};
-use super::run::{Journal, Part, Progress, Run, of_file, options};
+use super::run::{Journal, Part, Run, of_file, options};
 use crate::Engine;
 use crate::ctx::{Cause, Ctx};
 use crate::error::Error;
@@ -225,7 +226,8 @@ impl JobKind for ImportKind {
     }
 
     fn tell(&self, job: &JobRow, answer: &mut Map<String, Json>) {
-        let has_errors = job.progress.get("failed").and_then(Json::as_u64).is_some_and(|failed| failed > 0);
+        let is_some = |key: &str| job.progress.get(key).and_then(Json::as_u64).is_some_and(|count| count > 0);
+        let has_errors = is_some("failed") || is_some("held");
         let url = has_errors.then(|| format!("/api/v1/imports/{}/errors", job.id));
         answer.insert("errors_url".to_owned(), url.map_or(Json::Null, Json::String));
         answer.insert("dry_run".to_owned(), job.body.get("dry_run").cloned().unwrap_or_default());
@@ -269,6 +271,8 @@ async fn run(work: Work) -> Result<(), Halt> {
         journal: Arc::new(InJob(work)),
         made: None,
         ghosts: Arc::default(),
+        counts_lines: true,
+        refused: None,
         cx,
     };
     run.run().await

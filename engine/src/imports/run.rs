@@ -1,9 +1,9 @@
 //! In charge of running an import: files read on a thread of their own, rows written slice by slice, rows that wait tried again.
-//! Reading order: `Run`, `Progress`; `pass`, `part`, `step`.
+//! Reading order: `Run`; `pass`, `part`, `slice`, `write`; `Progress` in `progress`.
 //! Invariant: progress and error rows are those of the slices that were committed, also after a kill.
 //! Invariant: memory does not grow with the file: a few batches are under way at any time.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::io::Read;
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,17 +12,19 @@ use chrono::{DateTime, Utc};
 use model::doc::Import;
 use model::{Code, EntityId, Message, Value, Violation};
 use parking_lot::RwLock;
-use serde::{Deserialize, Serialize};
 use store::system::change::CHANGE_SET;
 use store::{Fault, Tx};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use super::ghosts::Ghosts;
+use super::lines::{self, Refused};
 use super::plan::{self, Mapped, Plan};
-use super::read::{self, Options, Piece};
-use super::report;
+use super::progress::{ERRORS, Files, Progress, WAITING, placed};
+use super::read::{self, Options};
+use super::reading::{Handed, Reading};
 use super::resolve::Known;
-use super::slice::{self, End, Manner, Outcomes};
+use super::slice::{self, Manner, Outcomes};
 use crate::Engine;
 use crate::ctx::Ctx;
 use crate::error::Error;
@@ -30,8 +32,6 @@ use crate::files::Content;
 use crate::jobs::Halt;
 use crate::records::current_or_superseded;
 
-/// Rows that the reading thread hands over at once.
-const BATCH: usize = 100;
 /// Batches that may be under way.
 const UNDER_WAY: usize = 8;
 /// The fewest and the most rows of a slice.
@@ -40,63 +40,11 @@ const SLICE: std::ops::RangeInclusive<usize> = 50..=500;
 const SLICE_MICROS: u128 = 20_000;
 /// How often a slice is tried that the database had no time for.
 const TRIES: u32 = 8;
-/// Files of error rows, by part; parts beyond share the last.
-const ERRORS: [&str; 4] = ["errors-0.csv", "errors-1.csv", "errors-2.csv", "errors-3.csv"];
-/// Rows that wait, by turns: one is read while the other is written.
-const WAITING: [&str; 2] = ["waiting-0", "waiting-1"];
-/// Bits of an ordinal in a file of waiting rows; the part stands above.
-const ORDINAL_BITS: u32 = 48;
-
 /// One file of an import.
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
     pub(crate) document: Import,
     pub(crate) content: Content,
-}
-
-/// How far an import is.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub(crate) struct Progress {
-    /// Rows in all, where that is known.
-    pub(crate) total: Option<u64>,
-    /// Rows that something became of.
-    pub(crate) done: u64,
-    pub(crate) created: u64,
-    pub(crate) updated: u64,
-    pub(crate) skipped: u64,
-    pub(crate) failed: u64,
-    /// The changes that belong together.
-    pub(crate) change_set: Option<Uuid>,
-    pub(crate) error: Option<String>,
-    /// Starts without progress.
-    pub(crate) starts: u64,
-    /// The time that rows that wait are tried.
-    pass: u32,
-    /// Whether no later row can bring what is missing.
-    last: bool,
-    /// The part that is read.
-    part: usize,
-    /// The next row of it.
-    next: u64,
-    /// Rows that wait, of this pass and of the one before.
-    waiting: u64,
-    waited: u64,
-    /// How long the files of error rows are.
-    errors: Vec<u64>,
-}
-
-impl Progress {
-    /// The file of error rows of a part, and whether it has any.
-    pub(crate) fn error_file(&self, part: usize) -> Option<&'static str> {
-        let part = part.min(ERRORS.len() - 1);
-        self.errors.get(part).filter(|length| **length > 0).and_then(|_| ERRORS.get(part).copied())
-    }
-
-    /// The first part that has error rows.
-    pub(crate) fn first_errors(&self) -> Option<usize> {
-        self.errors.iter().position(|length| *length > 0)
-    }
 }
 
 /// Keeps what a run tells.
@@ -137,14 +85,11 @@ pub(crate) struct Run {
     /// The records that were made, where somebody asks.
     pub(crate) made: Option<Vec<Uuid>>,
     /// In a dry run: keys of records that would be there.
-    pub(crate) ghosts: Arc<RwLock<HashSet<u64>>>,
-}
-
-/// What the reading thread hands over; closed.
-enum Handed {
-    Plan(Arc<Plan>),
-    Rows(Vec<Mapped>),
-    Failed(Error),
+    pub(crate) ghosts: Arc<RwLock<Ghosts>>,
+    /// Whether lines are counted at the end; headers and lines of a demonstration come in files of their own.
+    pub(crate) counts_lines: bool,
+    /// While lines are counted: records of a part that are taken back, by their row, with the reason.
+    pub(super) refused: Option<Arc<Refused>>,
 }
 
 /// Why a slice was not kept; closed.
@@ -176,7 +121,7 @@ impl From<Halt> for Unkept {
 #[derive(Clone)]
 struct Shared {
     known: Arc<RwLock<Known>>,
-    ghosts: Arc<RwLock<HashSet<u64>>>,
+    ghosts: Arc<RwLock<Ghosts>>,
 }
 
 /// A file's fault, as the import's.
@@ -229,6 +174,8 @@ impl Run {
             progress: Progress::default(),
             made: None,
             ghosts: Arc::default(),
+            counts_lines: false,
+            refused: None,
         }
     }
 
@@ -238,10 +185,11 @@ impl Run {
     /// `Asked` where it was paused or cancelled; what is wrong with the file or the document.
     pub(crate) async fn run(&mut self) -> Result<(), Halt> {
         self.begin().await?;
-        loop {
+        while !self.progress.counting {
             self.pass().await?;
             let progress = &mut self.progress;
             if progress.waiting == 0 || progress.last {
+                progress.counting = true;
                 break;
             }
             // Without a step forward the rows are tried once more, and then told.
@@ -250,6 +198,7 @@ impl Run {
             progress.waited = progress.waiting;
             (progress.waiting, progress.part, progress.next) = (0, 0, 0);
         }
+        self.count_lines().await?;
         self.finish().await
     }
 
@@ -300,8 +249,7 @@ impl Run {
         while self.progress.part < self.parts.len() {
             let part = self.progress.part;
             let only = waiting.as_ref().map(|waiting| {
-                let of_part = waiting.iter().filter(|row| *row >> ORDINAL_BITS == part as u64);
-                of_part.map(|row| row & ((1 << ORDINAL_BITS) - 1)).collect::<Vec<u64>>()
+                waiting.iter().map(|row| placed(*row)).filter(|(of, _)| *of == part).map(|(_, ordinal)| ordinal).collect::<Vec<u64>>()
             });
             if only.as_ref().is_none_or(|only| !only.is_empty()) {
                 self.part(part, only).await?;
@@ -351,7 +299,7 @@ impl Run {
     }
 
     /// Writes the rows of a part.
-    async fn part(&mut self, number: usize, only: Option<Vec<u64>>) -> Result<(), Halt> {
+    pub(super) async fn part(&mut self, number: usize, only: Option<Vec<u64>>) -> Result<(), Halt> {
         let Some(part) = self.parts.get(number).cloned() else { return Ok(()) };
         let mut handed = self.reading(&part, only)?;
         let mut plan = match handed.recv().await {
@@ -361,7 +309,8 @@ impl Run {
         };
         let shared = Shared { known: Arc::default(), ghosts: Arc::clone(&self.ghosts) };
         let mut rows: VecDeque<Mapped> = VecDeque::new();
-        let (mut size, mut open) = (BATCH, true);
+        // After a start that led nowhere the first step is the smallest one: a row that ends the process is then alone.
+        let (mut size, mut open) = (if self.progress.starts > 1 { 1 } else { *SLICE.start() }, true);
         while open || !rows.is_empty() {
             while open && rows.len() < size {
                 match handed.recv().await {
@@ -425,7 +374,7 @@ impl Run {
                 self.engine.tell(outcomes.notes);
             }
             if let Some(made) = &mut self.made {
-                made.extend(outcomes.made);
+                made.extend(outcomes.made.into_iter().map(|(_, id)| id));
             }
             self.journal.tell(&self.progress);
             return Ok(micros);
@@ -436,14 +385,18 @@ impl Run {
     async fn write(&self, plan: &Arc<Plan>, rows: &Arc<Vec<Mapped>>, shared: &Shared) -> Result<(Outcomes, Progress, u128), Unkept> {
         let (cx, plan, rows, shared) = (self.cx.clone(), Arc::clone(plan), Arc::clone(rows), shared.clone());
         let (before, journal, dry_run, keep_edits) = (self.progress.clone(), Arc::clone(&self.journal), self.dry_run, self.keep_edits);
+        let (watch, refused) = (self.watches(plan.entity), self.refused.clone());
         let files = Files { scratch: self.engine.files().scratch().clone(), id: self.id };
         let work = move |tx: &Tx| {
             let started = Instant::now();
             current_or_superseded(&cx, tx)?;
             let (known, ghosts) = (shared.known.read(), shared.ghosts.read());
             let manner = Manner { known: &known, ghosts: dry_run.then_some(&*ghosts), last: before.last, keep_edits };
-            let outcomes = slice::write(&cx, tx, &plan, &rows, manner)?;
-            let progress = files.note(&plan, &rows, &outcomes, &before)?;
+            let outcomes = match &refused {
+                None => slice::write(&cx, tx, &plan, &rows, manner)?,
+                Some(refused) => lines::take_back(&cx, tx, plan.entity, &rows, refused)?,
+            };
+            let progress = files.note(&plan, &rows, &outcomes, &before, watch)?;
             if dry_run {
                 return Err(Unkept::Rolled(Box::new((outcomes, progress))));
             }
@@ -462,130 +415,10 @@ impl Run {
     /// The last word on how far it is.
     async fn finish(&mut self) -> Result<(), Halt> {
         self.progress.total = Some(self.progress.done);
-        self.progress.waiting = 0;
+        self.progress.waiting = self.progress.held;
         let progress = self.progress.clone();
         self.keep_alone(&progress).await?;
         self.journal.tell(&progress);
         Ok(())
-    }
-}
-
-/// The files that a slice writes beside the database. Written at places that the progress knows, so that a slice that is
-/// run again, or taken up after a kill, writes them again instead of twice.
-struct Files {
-    scratch: crate::files::scratch::Scratch,
-    id: Uuid,
-}
-
-impl Files {
-    /// Writes the error rows and the waiting rows of a slice; how far the import is then.
-    fn note(&self, plan: &Plan, rows: &[Mapped], outcomes: &Outcomes, before: &Progress) -> Result<Progress, Error> {
-        let mut progress = Progress { starts: 0, ..before.clone() };
-        let (mut failed, mut waiting) = (Vec::new(), Vec::new());
-        for (row, end) in rows.iter().zip(&outcomes.ends) {
-            progress.next = progress.next.max(row.ordinal + 1);
-            match end {
-                End::Created => progress.created += 1,
-                End::Updated => progress.updated += 1,
-                End::Skipped => progress.skipped += 1,
-                End::Waits => {
-                    waiting.extend_from_slice(&((progress.part as u64) << ORDINAL_BITS | row.ordinal).to_le_bytes());
-                    progress.waiting += 1;
-                    continue;
-                }
-                End::Failed(reason) => {
-                    failed.push((row, reason.as_str()));
-                    progress.failed += 1;
-                }
-            }
-            progress.done += 1;
-        }
-        if !failed.is_empty() {
-            let part = progress.part.min(ERRORS.len() - 1);
-            let length = progress.errors.get(part).copied().unwrap_or_default();
-            let mut bytes = report::lines(&plan.columns, failed.into_iter(), plan.habits.zone)?;
-            if length == 0 {
-                bytes = report::begun(&plan.columns, &bytes)?;
-            }
-            self.put(ERRORS[part], length, &bytes)?;
-            if let Some(place) = progress.errors.get_mut(part) {
-                *place = length + bytes.len() as u64;
-            }
-        }
-        if !waiting.is_empty() {
-            self.put(WAITING[progress.pass as usize % 2], before.waiting * 8, &waiting)?;
-        }
-        Ok(progress)
-    }
-
-    fn put(&self, file: &'static str, at: u64, bytes: &[u8]) -> Result<(), Error> {
-        self.scratch.write_at(self.id, file, at, bytes).map_err(|error| match error.kind() {
-            std::io::ErrorKind::StorageFull => Error::Store(Fault::Full),
-            _ => Error::Internal(format!("{file}: {error}")),
-        })
-    }
-}
-
-/// What the reading thread works with.
-struct Reading {
-    cx: Ctx,
-    app: Option<String>,
-    document: Import,
-    written: Vec<EntityId>,
-    shift: i64,
-    /// The first row that is wanted.
-    next: u64,
-    /// The rows that are wanted, in order; all where absent.
-    only: Option<Vec<u64>>,
-    sender: mpsc::Sender<Handed>,
-}
-
-impl Reading {
-    fn run(self, content: &Content, options: &Options) {
-        let mut plan: Option<Arc<Plan>> = None;
-        let mut batch = Vec::with_capacity(BATCH);
-        let mut ordinal = 0_u64;
-        let mut only = self.only.as_ref().map(|only| only.iter().copied().peekable());
-        let mut failed = None;
-        let read = read::rows(content, options, &mut |piece| match piece {
-            Piece::Header(columns) => match plan::compile(&self.cx, self.app.as_deref(), &self.document, &columns, &self.written, self.shift) {
-                Ok(compiled) => {
-                    let compiled = Arc::new(compiled);
-                    plan = Some(Arc::clone(&compiled));
-                    self.sender.blocking_send(Handed::Plan(compiled)).is_ok()
-                }
-                Err(error) => {
-                    failed = Some(error);
-                    false
-                }
-            },
-            Piece::Row(row) => {
-                let here = ordinal;
-                ordinal += 1;
-                let is_wanted = match &mut only {
-                    None => true,
-                    Some(only) => {
-                        while only.next_if(|next| *next < here).is_some() {}
-                        if only.peek().is_none() {
-                            return false;
-                        }
-                        only.next_if_eq(&here).is_some()
-                    }
-                };
-                let Some(plan) = plan.as_ref().filter(|_| is_wanted && here >= self.next) else { return true };
-                batch.push(plan.map(&self.cx, row, here));
-                if batch.len() < BATCH {
-                    return true;
-                }
-                // Nobody listens any more when the import was halted.
-                self.sender.blocking_send(Handed::Rows(std::mem::take(&mut batch))).is_ok()
-            }
-        });
-        let last = match (failed, read) {
-            (Some(error), _) => Handed::Failed(error),
-            (None, Err(message)) => Handed::Failed(of_file(message)),
-            (None, Ok(())) => Handed::Rows(batch),
-        };
-        let _unheard = self.sender.blocking_send(last);
     }
 }

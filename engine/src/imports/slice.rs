@@ -3,7 +3,6 @@
 //! Invariant: rows of one slice that are about the same record are written one after the other.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use indexmap::IndexMap;
 use model::doc::{IfMissing, ImportMode};
@@ -11,10 +10,12 @@ use model::{EntityDef, Input, Message, Value, Wording};
 use store::{Lock, Tx};
 use uuid::Uuid;
 
-use super::plan::{Early, Key, Made, Mapped, Plan, Sought, cell_of};
+use super::ghosts::{self, Ghost, Ghosts};
+use super::plan::{Early, Find, Key, Made, Mapped, Plan, Sought, cell_of};
 use super::resolve::{self, Known, Seen};
 use crate::ctx::Ctx;
 use crate::error::Error;
+use crate::records::slice::Writer;
 use crate::records::{ChangeNote, Outcome, Submission, Written, write_in};
 
 /// How often the rows of a slice that wait for each other are tried again within it.
@@ -31,6 +32,10 @@ pub(crate) enum End {
     Skipped,
     /// It waits for a later row.
     Waits,
+    /// It waits for a person, who is to bring what is missing.
+    Held(String),
+    /// Its record was made, and taken back for this reason.
+    Refused(String),
     /// It failed for this reason.
     Failed(String),
 }
@@ -45,9 +50,9 @@ pub(crate) struct Outcomes {
     /// What to tell others after the commit.
     pub(crate) notes: Vec<ChangeNote>,
     /// Keys of records that would be there.
-    pub(crate) ghosts: Vec<u64>,
-    /// The records that were made.
-    pub(crate) made: Vec<Uuid>,
+    pub(crate) ghosts: Vec<Ghost>,
+    /// The records that were made, each with the place of its row in the slice.
+    pub(crate) made: Vec<(usize, Uuid)>,
 }
 
 /// How a slice is to be written.
@@ -55,8 +60,8 @@ pub(crate) struct Outcomes {
 pub(crate) struct Manner<'a> {
     /// What earlier slices found.
     pub(crate) known: &'a Known,
-    /// In a dry run: keys of records that earlier slices would have made.
-    pub(crate) ghosts: Option<&'a HashSet<u64>>,
+    /// In a dry run: what earlier slices would have left.
+    pub(crate) ghosts: Option<&'a Ghosts>,
     /// Whether no later row can bring what is missing.
     pub(crate) last: bool,
     /// Whether records that a person has changed stay as they are.
@@ -86,6 +91,8 @@ struct Slice<'a> {
     ends: Vec<Option<End>>,
     /// What this slice found itself.
     found: HashMap<(usize, String), Seen>,
+    /// Whether rows no longer wait for other rows.
+    gives_up: bool,
     out: Outcomes,
 }
 
@@ -97,6 +104,8 @@ struct Ready {
     key: Option<Vec<Value>>,
     /// Fields that a dry run leaves out because their record is not there yet.
     ghosts: Vec<String>,
+    /// References whose record was not found, with what is told of it.
+    unfound: Vec<(String, String)>,
 }
 
 /// Writes the rows of a slice.
@@ -110,11 +119,16 @@ pub(crate) fn write(cx: &Ctx, tx: &Tx, plan: &Plan, rows: &[Mapped], manner: Man
             Some(Early::Failed(reason)) => Some(End::Failed(reason.clone())),
         })
         .collect();
-    let mut slice = Slice { cx, tx, plan, def, manner, rows, ends, found: HashMap::new(), out: Outcomes::default() };
+    let mut slice = Slice { cx, tx, plan, def, manner, rows, ends, found: HashMap::new(), gives_up: false, out: Outcomes::default() };
     for _ in 0..ROUNDS {
         if !slice.round()? {
             break;
         }
+    }
+    if manner.last {
+        // Nothing more comes: what is still missing is told with all else that is wrong with the row.
+        slice.gives_up = true;
+        slice.round()?;
     }
     slice.finish();
     Ok(slice.out)
@@ -204,8 +218,8 @@ impl Slice<'_> {
             None => {}
         }
         let Some(find) = self.plan.finds.get(number) else { return Came::Missing };
-        let is_ghost =
-            self.manner.ghosts.is_some_and(|ghosts| ghosts.contains(&ghost(self.cx.app.schema.entity(find.entity), find.value_name(), &sought.key)));
+        let ghost = || ghosts::key(self.cx.app.schema.entity(find.entity), find.value_name(), &sought.key);
+        let is_ghost = self.manner.ghosts.is_some_and(|ghosts| ghosts.has(ghost()));
         if is_ghost {
             return Came::Ghost;
         }
@@ -256,7 +270,7 @@ impl Slice<'_> {
     /// A row's values with its look-ups resolved; none where it must wait.
     fn ready(&self, index: usize) -> Option<Result<Ready, String>> {
         let row = self.rows.get(index)?;
-        let mut ready = Ready { index, values: IndexMap::new(), adds: Vec::new(), key: None, ghosts: Vec::new() };
+        let mut ready = Ready { index, values: IndexMap::new(), adds: Vec::new(), key: None, ghosts: Vec::new(), unfound: Vec::new() };
         for (number, (step, made)) in self.plan.steps.iter().zip(&row.made).enumerate() {
             let input = match made {
                 Made::Keep => continue,
@@ -264,17 +278,34 @@ impl Slice<'_> {
                 Made::Find(keys) => {
                     let find = step.find.unwrap_or_default();
                     let mut ids = Vec::new();
+                    let mut unfound = None;
                     for key in keys {
-                        match self.came(find, key) {
-                            Came::Id(id) => ids.push(Input::Text(id.to_string())),
-                            Came::Empty => {}
-                            Came::Ghost => ready.ghosts.push(step.target.name.clone()),
-                            Came::Many => return Some(Err(self.not_found("find_many", find, key))),
-                            Came::Missing => {
-                                let waits = self.plan.finds.get(find).is_some_and(|find| find.waits);
-                                return if waits { None } else { Some(Err(self.not_found("find_none", find, key))) };
+                        let told = match self.came(find, key) {
+                            Came::Id(id) => {
+                                ids.push(Input::Text(id.to_string()));
+                                continue;
                             }
+                            Came::Empty => continue,
+                            Came::Ghost => {
+                                ready.ghosts.push(step.target.name.clone());
+                                continue;
+                            }
+                            Came::Many => "find_many",
+                            Came::Missing if self.plan.finds.get(find).is_some_and(|find| self.waits_for(find)) => return None,
+                            Came::Missing => "find_none",
+                        };
+                        let reason = self.not_found(told, find, key);
+                        // Only a reference surely refuses what stands in for the record.
+                        if !step.target.is_reference() {
+                            return Some(Err(reason));
                         }
+                        unfound = Some(reason);
+                    }
+                    if let Some(reason) = unfound {
+                        // Sent as what no reference takes, so that the row is refused with all that is wrong with it.
+                        ready.unfound.push((step.target.name.clone(), reason));
+                        ready.values.insert(step.target.name.clone(), Input::Bool(false));
+                        continue;
                     }
                     if ids.is_empty() && ready.ghosts.contains(&step.target.name) {
                         continue;
@@ -296,8 +327,17 @@ impl Slice<'_> {
                 })
                 .collect();
             ready.key = cells;
+            if ready.key.is_none() && !ready.unfound.is_empty() {
+                // Without its key nothing more can be said of the row.
+                return Some(Err(told(&ready.unfound)));
+            }
         }
         Some(Ok(ready))
+    }
+
+    /// Whether a row waits for what this look-up does not find.
+    fn waits_for(&self, find: &Find) -> bool {
+        find.missing == IfMissing::Queue || (find.waits && !self.gives_up)
     }
 
     fn not_found(&self, message: &'static str, find: usize, key: &Sought) -> String {
@@ -346,8 +386,9 @@ impl Slice<'_> {
         if submissions.is_empty() {
             return Ok(());
         }
-        let (results, notes) = write_in(self.cx, self.tx, self.plan.entity, submissions)?;
+        let (mut results, notes) = write_in(self.cx, self.tx, self.plan.entity, submissions)?;
         self.out.notes.extend(notes);
+        self.collide(&mut results)?;
         for (row, result) in rows.into_iter().zip(results) {
             let end = self.end_of(&row, result);
             self.set(row.index, end);
@@ -355,10 +396,29 @@ impl Slice<'_> {
         Ok(())
     }
 
+    /// In a dry run: rows that collide with what earlier slices would have left.
+    fn collide(&mut self, results: &mut [Result<Written, Error>]) -> Result<(), Error> {
+        let Some(there) = self.manner.ghosts.filter(|_| !self.cx.app.plan(self.plan.entity).unique.is_empty()) else { return Ok(()) };
+        let ids: Vec<Uuid> = results.iter().flatten().filter(|written| written.outcome != Outcome::Unchanged).map(|written| written.id).collect();
+        let records: HashMap<Uuid, model::Cells> =
+            ids.iter().copied().zip(self.tx.load(self.def, &ids, Lock::None)?).filter_map(|(id, cells)| Some((id, cells?))).collect();
+        let writer = Writer::new(self.cx, self.tx);
+        for result in results.iter_mut() {
+            let Ok(written) = result else { continue };
+            let Some(cells) = records.get(&written.id) else { continue };
+            match ghosts::unique(self.cx, &writer, self.def, written.id, cells, there) {
+                Ok(ghosts) => self.out.ghosts.extend(ghosts),
+                Err(error @ Error::Invalid(_)) => *result = Err(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     fn end_of(&mut self, row: &Ready, result: Result<Written, Error>) -> End {
         match result {
             Ok(Written { outcome: Outcome::Created, id, .. }) => {
-                self.out.made.push(id);
+                self.out.made.push((row.index, id));
                 End::Created
             }
             Ok(Written { outcome: Outcome::Unchanged, .. }) => End::Skipped,
@@ -368,6 +428,11 @@ impl Slice<'_> {
                 if !row.ghosts.is_empty() && faults.iter().all(|fault| fault.field.as_ref().is_some_and(|field| row.ghosts.contains(field))) =>
             {
                 End::Created
+            }
+            Err(Error::Invalid(mut faults)) if !row.unfound.is_empty() => {
+                faults.retain(|fault| !fault.field.as_ref().is_some_and(|field| row.unfound.iter().any(|(unfound, _)| unfound == field)));
+                let others = if faults.is_empty() { String::new() } else { reason(self.cx, self.def, &Error::Invalid(faults)) };
+                End::Failed([told(&row.unfound), others].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; "))
             }
             Err(error) => End::Failed(reason(self.cx, self.def, &error)),
         }
@@ -393,7 +458,7 @@ impl Slice<'_> {
                     match found.get(&key) {
                         Some(Seen::One(id)) => There::Record(*id),
                         Some(Seen::Many) => There::Many,
-                        None if self.manner.ghosts.is_some_and(|ghosts| ghosts.contains(&ghost(self.def, "", &key))) => There::Ghost,
+                        None if self.manner.ghosts.is_some_and(|ghosts| ghosts.has(ghosts::key(self.def, "", &key))) => There::Ghost,
                         None => There::None,
                     }
                 };
@@ -441,22 +506,22 @@ impl Slice<'_> {
     }
 
     /// The keys by which later rows would find this record.
-    fn ghosts_of(&self, row: &Ready) -> Vec<u64> {
+    fn ghosts_of(&self, row: &Ready) -> Vec<Ghost> {
         if self.manner.ghosts.is_none() {
             return Vec::new();
         }
-        let mut ghosts: Vec<u64> = row.key.iter().map(|key| ghost(self.def, "", &resolve::joined(key))).collect();
+        let mut keys: Vec<u64> = row.key.iter().map(|key| ghosts::key(self.def, "", &resolve::joined(key))).collect();
         for find in self.plan.finds.iter().filter(|find| find.entity == self.plan.entity) {
             let cell = row.values.get(find.value_name()).and_then(|input| cell_of(self.cx, self.def, find.field, find.slot, input));
-            ghosts.extend(cell.map(|cell| ghost(self.def, find.value_name(), &super::plan::key_text(&cell))));
+            keys.extend(cell.map(|cell| ghosts::key(self.def, find.value_name(), &super::plan::key_text(&cell))));
         }
         // Other parts of the import may look this record up by any field: the ones that tell records apart are enough.
         for field in self.def.fields.iter().filter(|field| field.doc.common.unique || field.name.as_str() == "name") {
             let slot = super::plan::key_slot(self.def, field);
             let cell = slot.zip(row.values.get(field.name.as_str())).and_then(|(slot, input)| cell_of(self.cx, self.def, field.id, slot, input));
-            ghosts.extend(cell.map(|cell| ghost(self.def, field.name.as_str(), &super::plan::key_text(&cell))));
+            keys.extend(cell.map(|cell| ghosts::key(self.def, field.name.as_str(), &super::plan::key_text(&cell))));
         }
-        ghosts
+        keys.into_iter().map(Ghost::Key).collect()
     }
 
     fn finish(&mut self) {
@@ -464,24 +529,32 @@ impl Slice<'_> {
         for (index, end) in self.ends.iter().enumerate() {
             ends.push(match end {
                 Some(end) => end.clone(),
-                None if self.manner.last => End::Failed(self.what_is_missing(index)),
+                None if self.manner.last => self.what_is_missing(index),
                 None => End::Waits,
             });
         }
         self.out.ends = ends;
     }
 
-    /// Why a row still waits.
-    fn what_is_missing(&self, index: usize) -> String {
-        let Some(row) = self.rows.get(index) else { return String::new() };
-        let mut reasons = Vec::new();
+    /// How a row ends that still waits: a person is to see to it where the document says so of all that is missing.
+    fn what_is_missing(&self, index: usize) -> End {
+        let Some(row) = self.rows.get(index) else { return End::Failed(String::new()) };
+        let (mut reasons, mut is_queued) = (Vec::new(), true);
         for (step, made) in self.plan.steps.iter().zip(&row.made) {
-            if let (Some(find), Made::Find(keys)) = (step.find, made) {
-                reasons.extend(keys.iter().filter(|key| self.came(find, key) == Came::Missing).map(|key| self.not_found("find_none", find, key)));
+            let (Some(number), Made::Find(keys)) = (step.find, made) else { continue };
+            for key in keys.iter().filter(|key| self.came(number, key) == Came::Missing) {
+                is_queued &= self.plan.finds.get(number).is_some_and(|find| find.missing == IfMissing::Queue);
+                reasons.push(self.not_found("find_none", number, key));
             }
         }
-        reasons.join("; ")
+        let reasons = reasons.join("; ");
+        if is_queued { End::Held(Message::new("row_waits").with("reason", reasons).text(&self.cx.locale)) } else { End::Failed(reasons) }
     }
+}
+
+/// What is told of references whose record was not found.
+fn told(unfound: &[(String, String)]) -> String {
+    unfound.iter().map(|(_, reason)| reason.as_str()).collect::<Vec<_>>().join("; ")
 }
 
 /// The record that a row is about; closed.
@@ -498,13 +571,6 @@ enum There {
     Many,
     /// One that the dry run would have made.
     Ghost,
-}
-
-/// A key of a record that would be there, small enough to keep many.
-fn ghost(def: &EntityDef, by: &str, key: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (def.name.as_str(), by, key).hash(&mut hasher);
-    hasher.finish()
 }
 
 /// What a person reads of a row that was refused.

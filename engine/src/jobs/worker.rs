@@ -23,8 +23,13 @@ const AT_ONCE: usize = 2;
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How often a worker looks for jobs that nobody told it of.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
-/// Starts without any progress after which a job is given up.
-const STARTS: u64 = 3;
+/// Starts without any progress after which a job is given up. A server that is killed from outside takes its jobs with
+/// it, so a few fruitless starts prove nothing: only then does the job wait longer each time, and only at last is it parked.
+const STARTS: u64 = 12;
+/// Starts without any progress that follow one another at once.
+const STARTS_AT_ONCE: u64 = 2;
+/// The longest that a job waits for its next start.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
 /// How often what nobody needs any more is swept out.
 const SWEEP: Duration = Duration::from_secs(3_600);
 /// Jobs that ended are kept so many days.
@@ -111,18 +116,26 @@ async fn sweep(engine: Engine) {
 /// What this worker had under way when its process ended is its own to go on with, at once; and all, where no other
 /// process works on this database.
 async fn take_back(engine: &Engine) -> Result<(), Error> {
-    let (alone, worker) = (engine.store().is_exclusive(), engine.jobs().worker.clone());
+    let (alone, worker, now) = (engine.store().is_exclusive(), engine.jobs().worker.clone(), engine.now());
     engine
         .store()
         .write(move |tx| {
             let running = tx.find(&JOB, &[Cond::Eq("state", State::Running.value())], &[], MOST)?;
             let own = |row: &JobRow| alone || row.body.get("worker").and_then(Json::as_str) == Some(worker.as_str());
             for row in running.iter().filter_map(|row| JobRow::read(row)).filter(own) {
-                tx.change(&JOB, &[("state", State::Queued.value())], &[Cond::Eq("id", Value::Uuid(row.id))])?;
+                let set = [("state", State::Queued.value()), ("lease", not_before(now, row.starts()))];
+                tx.change(&JOB, &set, &[Cond::Eq("id", Value::Uuid(row.id))])?;
             }
             Ok(())
         })
         .await
+}
+
+/// When a job that was started so often without progress may start again; at once where that is not often.
+fn not_before(now: chrono::DateTime<chrono::Utc>, starts: u64) -> Value {
+    let Some(doublings) = starts.checked_sub(STARTS_AT_ONCE + 1) else { return Value::Null };
+    let wait = LONGEST_WAIT.min(Duration::from_secs(1 << doublings.min(16)));
+    Value::Timestamp(now + wait)
 }
 
 /// The next job, now running; none where there is none.
@@ -132,13 +145,20 @@ async fn claim(engine: &Engine) -> Result<Option<JobRow>, Error> {
         .store()
         .write(move |tx| {
             tx.lock_key("jobs")?;
-            let mut rows = tx.find(&JOB, &[Cond::Eq("state", State::Queued.value())], &[("id", false)], 1)?;
-            if rows.is_empty() {
-                let lost = [Cond::Eq("state", State::Running.value()), Cond::Lt("lease", Value::Timestamp(now))];
-                rows = tx.find(&JOB, &lost, &[("id", false)], 1)?;
+            // New ones, those whose wait is over, those whose worker was not heard of.
+            let (queued, running) = (State::Queued.value(), State::Running.value());
+            let over = || Cond::Lt("lease", Value::Timestamp(now));
+            let mut rows = Vec::new();
+            for fit in
+                [[Cond::Eq("state", queued.clone()), Cond::Empty("lease")], [Cond::Eq("state", queued), over()], [Cond::Eq("state", running), over()]]
+            {
+                rows = tx.find(&JOB, &fit, &[("id", false)], 1)?;
+                if !rows.is_empty() {
+                    break;
+                }
             }
             let Some(mut row) = rows.first().and_then(|row| JobRow::read(row)) else { return Ok(None) };
-            let starts = row.progress.get("starts").and_then(Json::as_u64).unwrap_or_default() + 1;
+            let starts = row.starts() + 1;
             if let Json::Object(progress) = &mut row.progress {
                 progress.insert("starts".to_owned(), starts.into());
             }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use model::field::{AcceptContext, Numbers, Role, TextContext};
 use model::{Cells, EntityDef, EntityId, FieldDef, FieldId, Input, Value};
 use rules::query::Predicate;
-use store::{Binned, Lock, Select};
+use store::{Binned, IndexedText, Lock, Select};
 use uuid::Uuid;
 
 use crate::error::Error;
@@ -196,16 +196,14 @@ impl Filling {
                     text.push_str(&persist::tokens(was, old.plan(was.id), former, |_| true));
                 }
                 let is_live = crate::records::lookup::is_live(def, &after);
-                texts.extend(is_live.then_some((id, text)));
+                texts.extend(is_live.then_some(IndexedText { record: id, tokens: text, is_new: false }));
             }
             if *cells != after {
                 filled.push((id, Arc::new(cells.clone()), Arc::new(after)));
             }
         }
         persist::computed(w, def, &filled)?;
-        if !texts.is_empty() {
-            w.tx.index_text(def.name.as_str(), &texts)?;
-        }
+        w.tx.index_text(def.name.as_str(), texts);
         Ok((filled, lost))
     }
 }

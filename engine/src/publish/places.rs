@@ -156,7 +156,7 @@ impl Moving {
             }
         }
         let texts: Vec<(Uuid, Option<&Cells>, &Cells)> = touched.iter().map(|row| (row.id, row.before.as_deref(), &*row.after)).collect();
-        persist::index(w, def, w.plan(def.id), &texts)?;
+        persist::index(w, def, w.plan(def.id), &texts, false);
         let has_more = moved.len() >= PAGE as usize;
         consequences::run(w, touched, None)?;
         Ok(has_more)

@@ -124,7 +124,7 @@ fn transact(cx: &Ctx, tx: &Tx, batch: &Batch) -> Result<(Results, Vec<ChangeNote
 
 /// All in one slice; a fault of one is a fault of all.
 fn together(cx: &Ctx, tx: &Tx, batch: &Batch) -> Result<(Results, Vec<ChangeNote>), Error> {
-    let (results, notes) = run(cx, tx, batch.entity, batch.submissions.clone())?;
+    let (results, notes) = run(cx, tx, batch.entity, &batch.submissions)?;
     if results.iter().all(Result::is_ok) {
         return Ok((results, notes));
     }
@@ -143,7 +143,7 @@ fn together(cx: &Ctx, tx: &Tx, batch: &Batch) -> Result<(Results, Vec<ChangeNote
 
 /// Each for itself: first all in one slice, and one by one where something took the slice with it.
 fn each(cx: &Ctx, tx: &Tx, batch: &Batch) -> Result<(Results, Vec<ChangeNote>), Error> {
-    let whole = tx.savepoint(|tx| run(cx, tx, batch.entity, batch.submissions.clone()));
+    let whole = tx.savepoint(|tx| run(cx, tx, batch.entity, &batch.submissions));
     match whole {
         Ok(done) => return Ok(done),
         Err(Error::Store(fault)) if !matches!(fault, store::Fault::Unique(_)) => return Err(Error::Store(fault)),
@@ -152,7 +152,7 @@ fn each(cx: &Ctx, tx: &Tx, batch: &Batch) -> Result<(Results, Vec<ChangeNote>), 
     let (mut results, mut notes) = (Vec::new(), Vec::new());
     for submission in &batch.submissions {
         let done = tx.savepoint(|tx| {
-            let (mut results, notes) = run(cx, tx, batch.entity, vec![submission.clone()])?;
+            let (mut results, notes) = run(cx, tx, batch.entity, std::slice::from_ref(submission))?;
             results.pop().unwrap_or(Err(Error::NotFound)).map(|written| (written, notes))
         });
         results.push(done.map(|(written, more)| {
@@ -163,7 +163,7 @@ fn each(cx: &Ctx, tx: &Tx, batch: &Batch) -> Result<(Results, Vec<ChangeNote>), 
     Ok((results, notes))
 }
 
-fn run(cx: &Ctx, tx: &Tx, entity: EntityId, submissions: Vec<Submission>) -> Result<(Results, Vec<ChangeNote>), Error> {
+fn run(cx: &Ctx, tx: &Tx, entity: EntityId, submissions: &[Submission]) -> Result<(Results, Vec<ChangeNote>), Error> {
     let writer = Writer::new(cx, tx);
     let results = write::write_slice(&writer, entity, submissions)?;
     let happened = std::mem::take(&mut writer.log.borrow_mut().happened);

@@ -1,14 +1,13 @@
 //! In charge of the change log: what each change was, as history, audit, feed and events read it.
 //! Invariant: written in the change's own transaction; encrypted and secret values never enter it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::field::{Numbers, Role};
 use model::{Cells, EntityDef, EntityId, FieldDef, Value};
-use serde_json::{Map, Value as Json, json};
+use serde_json::Value as Json;
 use store::Tx;
-use store::system::change::{self, ChangeRow};
+use store::system::change::{self, NewChange};
 use uuid::Uuid;
 
 use crate::automations::raise::{Happened, sets_off};
@@ -48,7 +47,7 @@ impl Op {
 /// The changes of one transaction, in order.
 #[derive(Default)]
 pub(crate) struct Log {
-    pub(crate) rows: Vec<ChangeRow>,
+    pub(crate) rows: Vec<NewChange>,
     /// What listeners are told after the commit: entity and record.
     pub(crate) touched: Vec<(EntityId, Uuid, Op)>,
     /// The change set of what is being done, where it is not the request's.
@@ -63,8 +62,8 @@ impl Log {
     /// Adds one change; an update without a difference adds nothing.
     pub(crate) fn add(&mut self, cx: &Ctx, def: &EntityDef, op: Op, cause: Cause, before: Option<&Cells>, after: &Cells) {
         let Some(id) = def.slot("id").and_then(|slot| after.get(slot)).and_then(Value::as_uuid) else { return };
-        let fields = patch(def, before, after);
-        if op == Op::Updated && fields.is_empty() {
+        let changed = changed(def, before, after);
+        if op == Op::Updated && changed.is_empty() {
             return;
         }
         let version = def.slot("version").and_then(|slot| after.get(slot)).and_then(Value::as_int).unwrap_or_default();
@@ -74,43 +73,73 @@ impl Log {
             let event = Event { op, computed: cause == Cause::Computed, before, after };
             self.happened.push(Happened { entity: def.id, id, event });
         }
-        self.rows.push(ChangeRow {
-            entity: def.name.as_str().to_owned(),
+        let entity = match self.rows.last() {
+            Some(last) if *last.entity == *def.name.as_str() => Arc::clone(&last.entity),
+            Some(_) | None => def.name.as_str().into(),
+        };
+        self.rows.push(NewChange {
+            entity,
             record: id,
-            op: op.as_str().to_owned(),
+            op: op.as_str(),
             version,
             at: cx.now,
             by: cx.caller.user(),
-            cause: cause.as_str().to_owned(),
+            cause: cause.as_str(),
             change_set: self.change_set.or(cx.change_set),
             depth: i64::from(cx.depth),
-            patch: Json::Object(fields),
+            patch: patch(&changed, before, after),
         });
     }
 
     /// Writes the changes.
     pub(crate) fn flush(&mut self, tx: &Tx) -> Result<(), store::Fault> {
         let rows = std::mem::take(&mut self.rows);
-        if rows.is_empty() { Ok(()) } else { change::append(tx, &rows) }
+        if rows.is_empty() { Ok(()) } else { change::append(tx, rows) }
     }
 }
 
-/// The fields that differ, each with what it was and what it is.
-fn patch(def: &EntityDef, before: Option<&Cells>, after: &Cells) -> Map<String, Json> {
-    let empty;
-    let before = match before {
-        Some(before) => before,
-        None => {
-            empty = def.empty();
-            &empty
+/// The fields that differ, by name.
+fn changed<'a>(def: &'a EntityDef, before: Option<&Cells>, after: &Cells) -> Vec<&'a FieldDef> {
+    let is_set = |field: &FieldDef| field.cells(after).iter().any(|cell| !cell.is_null());
+    let differs = |field: &&FieldDef| before.map_or_else(|| is_set(field), |before| differs(def, field, before, after));
+    let mut fields: Vec<&FieldDef> = def.fields.iter().filter(|field| told(field)).filter(differs).collect();
+    fields.sort_unstable_by(|a, b| a.name.as_str().cmp(b.name.as_str()));
+    fields
+}
+
+/// What each of `fields` was and what it is, as a JSON object.
+fn patch(fields: &[&FieldDef], before: Option<&Cells>, after: &Cells) -> String {
+    let mut json = Vec::with_capacity(64 * fields.len() + 2);
+    json.push(b'{');
+    for (index, field) in fields.iter().enumerate() {
+        if index > 0 {
+            json.push(b',');
         }
-    };
-    let mut fields = BTreeMap::new();
-    for field in def.fields.iter().filter(|field| told(field) && differs(def, field, before, after)) {
-        let change = if sealed(field) { json!([null, null]) } else { json!([json_of(field, before), json_of(field, after)]) };
-        fields.insert(field.name.to_string(), change);
+        model::json::write_text(field.name.as_str(), &mut json);
+        json.extend_from_slice(b":[");
+        match before {
+            Some(before) if !sealed(field) => write(field, before, &mut json),
+            Some(_) | None => json.extend_from_slice(b"null"),
+        }
+        json.push(b',');
+        if sealed(field) {
+            json.extend_from_slice(b"null")
+        } else {
+            write(field, after, &mut json)
+        }
+        json.push(b']');
     }
-    fields.into_iter().collect()
+    json.push(b'}');
+    String::from_utf8(json).unwrap_or_else(|_| "{}".to_owned())
+}
+
+/// Writes a field's value; long digits stay exact as a string.
+fn write(field: &FieldDef, cells: &Cells, json: &mut Vec<u8>) {
+    let cells = field.cells(cells);
+    match &field.typed {
+        Some(typed) if !cells.iter().all(Value::is_null) => typed.write_json(cells, Numbers::Strings, json),
+        Some(_) | None => json.extend_from_slice(b"null"),
+    }
 }
 
 /// Whether a field's changes are told: what every write changes is in the row's own columns.
@@ -125,12 +154,7 @@ pub(crate) fn sealed(field: &FieldDef) -> bool {
 
 /// A field's value as JSON; long digits stay exact as a string.
 pub(crate) fn json_of(field: &FieldDef, cells: &Cells) -> Json {
-    let Some(typed) = &field.typed else { return Json::Null };
-    let cells = field.cells(cells);
-    if cells.iter().all(Value::is_null) {
-        return Json::Null;
-    }
     let mut bytes = Vec::new();
-    typed.write_json(cells, Numbers::Strings, &mut bytes);
+    write(field, cells, &mut bytes);
     serde_json::from_slice(&bytes).unwrap_or_default()
 }

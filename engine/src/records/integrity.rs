@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use model::field::{ColumnUse, Role};
-use model::{Code, EntityDef, EntityId, FieldDef, FieldId, Message, Slot, Value, Violation, Wording};
+use model::{Cells, Code, EntityDef, EntityId, FieldDef, FieldId, Message, Slot, Value, Violation, Wording};
 use rules::query::{Column, Leaf, Path, Predicate, Test};
 use store::{Binned, Lock, Select};
 use uuid::Uuid;
@@ -126,7 +126,6 @@ fn reference(w: &Writer<'_>, slice: &Slice<'_>, row: &mut Row, field: &FieldDef,
     Ok(())
 }
 
-/// Whether the record would be above itself.
 /// Keeps the entity's tree as it is for this transaction alone: taken before any row is locked, where a record may move in it.
 pub(crate) fn lock_tree(w: &Writer<'_>, def: &EntityDef) -> Result<(), Error> {
     if def.tree.is_some() {
@@ -135,6 +134,7 @@ pub(crate) fn lock_tree(w: &Writer<'_>, def: &EntityDef) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether the record would be above itself.
 fn ring(w: &Writer<'_>, def: &EntityDef, field: &FieldDef, row: &Row, parent: Uuid) -> Result<bool, Error> {
     if parent == row.id {
         return Ok(true);
@@ -161,11 +161,8 @@ fn unique(w: &Writer<'_>, def: &EntityDef, plan: &UniquePlan, rows: &mut [Row]) 
     let mut own: HashMap<Vec<u8>, usize> = HashMap::new();
     let ids: HashSet<Uuid> = rows.iter().map(|row| row.id).collect();
     for (index, row) in rows.iter_mut().enumerate().filter(|(_, row)| row.goes_on()) {
-        let key: Vec<Value> = slots.iter().map(|slot| row.after.get(*slot).cloned().unwrap_or_default()).collect();
         let relevant = plan.filter.is_some() || looked_at.iter().any(|field| row.changed(def, *field));
-        if key.iter().any(Value::is_null) || !counts(w, def, plan, row)? {
-            continue;
-        }
+        let Some(key) = unique_key(w, def, plan, &row.after)? else { continue };
         if plan.period.is_none()
             && let Some(first) = own.insert(format!("{key:?}").into_bytes(), index)
             && first != index
@@ -203,11 +200,22 @@ fn unique(w: &Writer<'_>, def: &EntityDef, plan: &UniquePlan, rows: &mut [Row]) 
     Ok(())
 }
 
-/// Whether a record counts for the key.
-fn counts(w: &Writer<'_>, def: &EntityDef, plan: &UniquePlan, row: &Row) -> Result<bool, Error> {
-    let Some(filter) = &plan.filter else { return Ok(true) };
-    let params = w.params(def.name.app(), def.id, &row.after);
-    Ok(rules::eval::matches(&filter.bind(&w.app.schema, &params), &w.app.schema, def.id, &row.after, &w.reader)?)
+/// The values by which a record must differ from others; none where it does not count, or lacks one of them.
+pub(crate) fn unique_key(w: &Writer<'_>, def: &EntityDef, plan: &UniquePlan, cells: &Cells) -> Result<Option<Vec<Value>>, Error> {
+    let mut key = Vec::with_capacity(plan.fields.len());
+    for slot in plan.fields.iter().filter_map(|field| key_slot(def, *field)) {
+        match cells.get(slot) {
+            None | Some(Value::Null) => return Ok(None),
+            Some(value) => key.push(value.clone()),
+        }
+    }
+    if let Some(filter) = &plan.filter {
+        let params = w.params(def.name.app(), def.id, cells);
+        if !rules::eval::matches(&filter.bind(&w.app.schema, &params), &w.app.schema, def.id, cells, &w.reader)? {
+            return Ok(None);
+        }
+    }
+    Ok(Some(key))
 }
 
 fn leaf(def: &EntityDef, field: FieldId, slot: Slot, test: Test) -> Predicate {
@@ -289,7 +297,8 @@ fn overlaps_sibling(def: &EntityDef, plan: &UniquePlan, slots: &[Slot], key: &[V
     })
 }
 
-fn conflict(def: &EntityDef, plan: &UniquePlan) -> Violation {
+/// What is told of a record that does not differ.
+pub(crate) fn conflict(def: &EntityDef, plan: &UniquePlan) -> Violation {
     let field = plan.fields.last().map(|field| def.field(*field).name.to_string());
     let pointer = field.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
     let wording = plan.message.clone().map_or_else(|| Wording::Message(Message::new("not_unique")), Wording::Label);

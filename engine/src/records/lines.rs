@@ -179,7 +179,7 @@ fn replace(w: &Writer<'_>, line: &EntityDef, there: &HashSet<Uuid>, kept: &HashS
     for id in gone {
         remove::delete(w, line.id, id, None)?;
     }
-    write::write_slice(w, line.id, submissions)
+    write::write_slice(w, line.id, &submissions)
 }
 
 /// Raises the version of parents whose lines were written; the versions they have now.

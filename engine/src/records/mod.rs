@@ -12,7 +12,7 @@ mod feed;
 pub(crate) mod fill;
 pub(crate) mod formulas;
 pub(crate) mod history;
-mod integrity;
+pub(crate) mod integrity;
 mod lines;
 pub(crate) mod lookup;
 mod money;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use model::field::{Role, TextContext};
 use model::{Cells, EntityDef, Value};
+use store::IndexedText;
 use store::system::stay;
 use uuid::Uuid;
 
@@ -20,12 +21,11 @@ use crate::records::submission::Outcome;
 /// Writes the rows that are well.
 pub(crate) fn persist(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error> {
     let def = slice.def;
-    let (mut inserts, mut updates) = (Vec::new(), Vec::new());
+    let mut updates = Vec::new();
     for row in slice.rows.iter_mut().filter(|row| row.is_well()) {
         match (row.doing, &row.before) {
             (Doing::Create, _) => {
                 row.outcome = Some(Outcome::Created);
-                inserts.push(row.after.clone());
             }
             (Doing::Update, Some(before)) => {
                 if is_changed(def, before, row) {
@@ -40,6 +40,7 @@ pub(crate) fn persist(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error
         }
         row.version = def.slot("version").and_then(|slot| row.after.get(slot)).and_then(Value::as_int);
     }
+    let inserts: Vec<&Cells> = slice.well().filter(|row| row.doing == Doing::Create).map(|row| &row.after).collect();
     if !inserts.is_empty() {
         w.tx.insert(def, &inserts)?;
     }
@@ -54,7 +55,8 @@ pub(crate) fn persist(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error
     }
     let texts: Vec<(Uuid, Option<&Cells>, &Cells)> =
         slice.well().filter(|row| row.outcome != Some(Outcome::Unchanged)).map(|row| (row.id, row.before.as_deref(), &row.after)).collect();
-    index(w, def, slice.plan, &texts)
+    index(w, def, slice.plan, &texts, true);
+    Ok(())
 }
 
 /// Whether anything but what every write changes is different; lines that were sent count as a change.
@@ -85,24 +87,22 @@ pub(crate) fn stays(w: &Writer<'_>, def: &EntityDef, id: Uuid, before: Option<&C
     Ok(())
 }
 
-/// Brings the search index up to date.
-pub(crate) fn index(w: &Writer<'_>, def: &EntityDef, plan: &EntityPlan, rows: &[(Uuid, Option<&Cells>, &Cells)]) -> Result<(), Error> {
+/// Brings the search index up to date; `new` where a record without a state before was never in it.
+pub(crate) fn index(w: &Writer<'_>, def: &EntityDef, plan: &EntityPlan, rows: &[(Uuid, Option<&Cells>, &Cells)], new: bool) {
     if plan.search.is_empty() {
-        return Ok(());
+        return;
     }
     let changed = |before: Option<&Cells>, after: &Cells| match before {
         None => true,
         Some(before) => plan.search.iter().any(|field| differs(def, def.field(*field), before, after)),
     };
-    let mut new: Vec<(Uuid, String)> = Vec::new();
-    let mut known: Vec<(Uuid, String)> = Vec::new();
-    for (id, before, after) in rows.iter().filter(|(_, before, after)| changed(*before, after)) {
-        let texts = if before.is_none() { &mut new } else { &mut known };
-        texts.push((*id, tokens(def, plan, after, |_| true)));
-    }
-    w.tx.index_new_text(def.name.as_str(), &new)?;
-    w.tx.index_text(def.name.as_str(), &known)?;
-    Ok(())
+    let text = |(id, before, after): &(Uuid, Option<&Cells>, &Cells)| IndexedText {
+        record: *id,
+        tokens: tokens(def, plan, after, |_| true),
+        is_new: new && before.is_none(),
+    };
+    let texts: Vec<IndexedText> = rows.iter().filter(|(_, before, after)| changed(*before, after)).map(text).collect();
+    w.tx.index_text(def.name.as_str(), texts);
 }
 
 /// The tokens that a record is found by, over the searchable fields that `seen` allows.
@@ -139,5 +139,6 @@ pub(crate) fn computed(w: &Writer<'_>, def: &EntityDef, changes: &[(Uuid, Arc<Ce
         return Ok(());
     }
     let texts: Vec<(Uuid, Option<&Cells>, &Cells)> = changes.iter().map(|(id, before, after)| (*id, Some(&**before), &**after)).collect();
-    index(w, def, w.plan(def.id), &texts)
+    index(w, def, w.plan(def.id), &texts, false);
+    Ok(())
 }

@@ -116,7 +116,7 @@ pub(super) fn drafted(w: &Writer<'_>, def: &EntityDef, id: Option<Uuid>, values:
     let grant = w.cx.grants.entity(def.id);
     let before = id.map(|id| seen(w, def, id)).transpose()?;
     let (doing, purpose) = if before.is_some() { (Doing::Update, Purpose::Update) } else { (Doing::Create, Purpose::Create) };
-    let mut row = Row::new(id.unwrap_or_else(|| w.cx.new_id()), doing, None, IndexMap::new());
+    let mut row = Row::new(id.unwrap_or_else(|| w.cx.new_id()), doing, None);
     let base = before.as_ref().map_or_else(|| def.empty(), |cells| Vec::clone(cells));
     let accepted = accept(w.cx, def, grant, purpose, base, values);
     row.before = before;

@@ -82,7 +82,7 @@ fn bin(w: &Writer<'_>, entity: EntityId, ids: &[Uuid], cause: Cause) -> Result<V
     }
     // First the record itself, so that a ring of cascades ends.
     write(w, def, &pairs, Op::Deleted, cause)?;
-    w.tx.unindex_text(def.name.as_str(), ids)?;
+    w.tx.unindex_text(def.name.as_str(), ids);
     touched.extend(pairs.into_iter().map(|(id, before, after)| Touched { entity, id, before: Some(before), after }));
     for referrer in &def.referrers {
         let from = w.def(referrer.entity);
@@ -240,7 +240,7 @@ fn unbin(w: &Writer<'_>, def: &EntityDef, id: Uuid) -> Result<Option<Touched>, E
     let plan = w.plan(def.id);
     crate::records::formulas::own(w, def, plan, Some(&before), &mut after)?;
     // What is unique among live records may have been taken meanwhile.
-    let mut row = Row::new(id, Doing::Create, None, indexmap::IndexMap::new());
+    let mut row = Row::new(id, Doing::Create, None);
     row.after.clone_from(&after);
     let mut slice = Slice { def, plan, grant: w.cx.grants.entity(def.id), rows: vec![row] };
     integrity::unique_only(w, &mut slice)?;
@@ -249,7 +249,7 @@ fn unbin(w: &Writer<'_>, def: &EntityDef, id: Uuid) -> Result<Option<Touched>, E
     }
     let after = Arc::new(after);
     write(w, def, &[(id, Arc::clone(&before), Arc::clone(&after))], Op::Restored, w.cx.cause)?;
-    persist::index(w, def, plan, &[(id, None, &after)])?;
+    persist::index(w, def, plan, &[(id, None, &after)], false);
     Ok(Some(Touched { entity: def.id, id, before: Some(before), after }))
 }
 

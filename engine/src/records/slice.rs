@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use model::{Cells, EntityDef, EntityId, FieldId, Input, Value, Violation};
+use model::{Cells, EntityDef, EntityId, FieldId, Value, Violation};
 use rules::policy::Grant;
 use rules::query::Params;
 use rules::scope::Scope;
@@ -107,7 +107,6 @@ pub(crate) struct Row {
     pub(crate) id: Uuid,
     pub(crate) doing: Doing,
     pub(crate) version: Option<i64>,
-    pub(crate) values: IndexMap<String, Input>,
     pub(crate) before: Option<Arc<Cells>>,
     pub(crate) after: Cells,
     pub(crate) sent: BTreeSet<FieldId>,
@@ -121,12 +120,11 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    pub(crate) fn new(id: Uuid, doing: Doing, version: Option<i64>, values: IndexMap<String, Input>) -> Self {
+    pub(crate) fn new(id: Uuid, doing: Doing, version: Option<i64>) -> Self {
         Self {
             id,
             doing,
             version,
-            values,
             before: None,
             after: Vec::new(),
             sent: BTreeSet::new(),

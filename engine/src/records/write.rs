@@ -20,16 +20,18 @@ pub(crate) const MAX_DEPTH: u8 = 8;
 
 /// Writes submissions of one entity within an open transaction: a result for each, in order. With an error nothing of the
 /// transaction may be kept; a faulty row alone is not written while the others are.
-pub(crate) fn write_slice(w: &Writer<'_>, entity: EntityId, submissions: Vec<Submission>) -> Result<Vec<Result<Written, Error>>, Error> {
+pub(crate) fn write_slice(w: &Writer<'_>, entity: EntityId, submissions: &[Submission]) -> Result<Vec<Result<Written, Error>>, Error> {
     if w.cx.depth >= MAX_DEPTH {
         return Err(Error::of(model::Code::DepthExceeded, model::Message::new("depth_exceeded")));
     }
     let mut results: Vec<Option<Result<Written, Error>>> = submissions.iter().map(|_| None).collect();
-    let (mut rows, mut places) = (Vec::new(), Vec::new());
-    for (index, submission) in submissions.into_iter().enumerate() {
+    let (mut rows, mut places, mut sent) =
+        (Vec::with_capacity(submissions.len()), Vec::with_capacity(submissions.len()), Vec::with_capacity(submissions.len()));
+    for (index, submission) in submissions.iter().enumerate() {
         match row_of(w, entity, submission) {
-            Step::Row(row) => {
+            Step::Row(row, values) => {
                 rows.push(*row);
+                sent.push(values);
                 places.push(index);
             }
             Step::Delete { id, version } => results[index] = Some(remove::delete(w, entity, id, version)),
@@ -37,7 +39,7 @@ pub(crate) fn write_slice(w: &Writer<'_>, entity: EntityId, submissions: Vec<Sub
         }
     }
     let mut slice = Slice { def: w.def(entity), plan: w.plan(entity), grant: w.cx.grants.entity(entity), rows };
-    through_the_list(w, &mut slice)?;
+    through_the_list(w, &mut slice, &sent)?;
     for (row, index) in slice.rows.into_iter().zip(places) {
         results[index] = Some(result_of(row));
     }
@@ -45,14 +47,14 @@ pub(crate) fn write_slice(w: &Writer<'_>, entity: EntityId, submissions: Vec<Sub
 }
 
 /// The ordered list.
-fn through_the_list(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error> {
+fn through_the_list(w: &Writer<'_>, slice: &mut Slice<'_>, sent: &[&Values]) -> Result<(), Error> {
     if slice.rows.is_empty() {
         return Ok(());
     }
     permit::authorize(w, slice);
-    load(w, slice)?;
+    load(w, slice, sent)?;
     permit::before(w, slice)?;
-    accept_all(w, slice);
+    accept_all(w, slice, sent);
     moves::begin(w, slice);
     fill::fill(w, slice)?;
     formulas::compute(w, slice)?;
@@ -71,39 +73,46 @@ fn through_the_list(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error> 
     consequences::run(w, touched, Some(slice))
 }
 
-enum Step {
-    Row(Box<Row>),
+/// Values as they were sent.
+type Values = IndexMap<String, Input>;
+
+enum Step<'a> {
+    Row(Box<Row>, &'a Values),
     Delete { id: Uuid, version: Option<i64> },
     Restore { id: Uuid },
 }
 
-fn row_of(w: &Writer<'_>, entity: EntityId, submission: Submission) -> Step {
+fn row_of<'a>(w: &Writer<'_>, entity: EntityId, submission: &'a Submission) -> Step<'a> {
     match submission {
-        Submission::Create { id, values } => Step::Row(Box::new(Row::new(id.unwrap_or_else(|| w.cx.new_id()), Doing::Create, None, values))),
-        Submission::Update { id, version, values } => Step::Row(Box::new(Row::new(id, Doing::Update, version, values))),
+        Submission::Create { id, values } => Step::Row(Box::new(Row::new(id.unwrap_or_else(|| w.cx.new_id()), Doing::Create, None)), values),
+        Submission::Update { id, version, values } => Step::Row(Box::new(Row::new(*id, Doing::Update, *version)), values),
         Submission::Move { id, version, field, to, values, skip } => {
             let def = w.def(entity);
-            let mut row = Row::new(id, Doing::Update, version, values);
-            let stage = match &field {
+            let mut row = Row::new(*id, Doing::Update, *version);
+            let stage = match field {
                 Some(name) => def.stages.iter().copied().find(|stage| def.field(*stage).name == *name),
                 None => def.stages.first().copied(),
             };
             match stage {
-                Some(field) => row.moving = Some(Moving { field, from: None, to, skip }),
+                Some(field) => row.moving = Some(Moving { field, from: None, to: to.clone(), skip: skip.clone() }),
                 None => row.failed = Some(Error::of(model::Code::TransitionRefused, model::Message::new("transition_refused"))),
             }
-            Step::Row(Box::new(row))
+            Step::Row(Box::new(row), values)
         }
-        Submission::Delete { id, version } => Step::Delete { id, version },
-        Submission::Restore { id } => Step::Restore { id },
+        Submission::Delete { id, version } => Step::Delete { id: *id, version: *version },
+        Submission::Restore { id } => Step::Restore { id: *id },
     }
 }
 
 /// Step 2: the records as they are, locked; a version that is not theirs is a lost update.
-fn load(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error> {
+fn load(w: &Writer<'_>, slice: &mut Slice<'_>, sent: &[&Values]) -> Result<(), Error> {
     let ids: Vec<Uuid> = slice.well().filter(|row| row.doing == Doing::Update).map(|row| row.id).collect();
     if let Some(tree) = slice.def.tree
-        && slice.well().any(|row| row.doing == Doing::Update && row.values.contains_key(slice.def.field(tree).name.as_str()))
+        && slice
+            .rows
+            .iter()
+            .zip(sent)
+            .any(|(row, values)| row.is_well() && row.doing == Doing::Update && values.contains_key(slice.def.field(tree).name.as_str()))
     {
         integrity::lock_tree(w, slice.def)?;
     }
@@ -134,16 +143,15 @@ fn load(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error> {
 }
 
 /// Step 4: what was sent becomes typed cells.
-fn accept_all(w: &Writer<'_>, slice: &mut Slice<'_>) {
+fn accept_all(w: &Writer<'_>, slice: &mut Slice<'_>, sent: &[&Values]) {
     let (def, grant) = (slice.def, slice.grant);
-    for row in slice.rows.iter_mut().filter(|row| row.goes_on()) {
+    for (row, values) in slice.rows.iter_mut().zip(sent).filter(|(row, _)| row.goes_on()) {
         let purpose = match row.doing {
             Doing::Create => Purpose::Create,
             Doing::Update => Purpose::Update,
         };
         let base = std::mem::take(&mut row.after);
-        let values: IndexMap<String, Input> = std::mem::take(&mut row.values);
-        let accepted = accept(w.cx, def, grant, purpose, base, &values);
+        let accepted = accept(w.cx, def, grant, purpose, base, values);
         row.after = accepted.cells;
         row.sent = accepted.sent;
         row.lines = accepted.lines;

@@ -19,5 +19,6 @@ mod tx;
 pub use db::{Location, Store};
 pub use ddl::{Leftover, Plan, Step};
 pub use fault::Fault;
+pub use search::IndexedText;
 pub use select::{Aggregate, Binned, Bucket, Function, GroupBy, Measure, Row, Select};
 pub use tx::{Lock, Tx};

@@ -2,6 +2,7 @@
 //! Invariant: the cells of a record stand in the order of its entity's columns, each fitting its storage.
 //! Invariant: a list is kept twice, in its column and in its link table, written together.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 
 use model::field::{Comparable, Role};
@@ -92,27 +93,14 @@ impl Tx {
     ///
     /// # Errors
     /// Where the database cannot.
-    pub fn insert(&self, def: &EntityDef, rows: &[Cells]) -> Result<(), Fault> {
-        let per_statement = (MAX_BINDS / def.columns.len().max(1)).clamp(1, 100);
-        for chunk in rows.chunks(per_statement) {
-            let mut sql = self.sql();
-            sql.push("INSERT INTO ").name(&def.table).push(" (").list(&def.columns, ", ", |sql, column| {
-                sql.name(&column.name);
-            });
-            sql.push(") VALUES ").list(chunk, ", ", |sql, cells| {
-                sql.push("(").list(def.columns.iter().zip(cells), ", ", |sql, (column, value)| {
-                    sql.bind(column.storage, value.clone());
-                });
-                sql.push(")");
-            });
-            self.execute(&sql)?;
-        }
+    pub fn insert<R: Borrow<Cells>>(&self, def: &EntityDef, rows: &[R]) -> Result<(), Fault> {
+        static NULL: Value = Value::Null;
+        let columns: Vec<(&str, Storage)> = def.columns.iter().map(|column| (&*column.name, column.storage)).collect();
+        let per_statement = (MAX_BINDS / columns.len().max(1)).clamp(1, 100);
+        self.insert_rows(&def.table, &columns, per_statement, rows, |cells, slot| cells.borrow().get(slot).unwrap_or(&NULL))?;
         for field in def.fields.iter().filter(|field| field.link_table.is_some()) {
-            for cells in rows {
-                if let Some(id) = id_of(def, cells) {
-                    self.link(field, id, field.cells(cells).first().unwrap_or(&Value::Null))?;
-                }
-            }
+            let lists = rows.iter().filter_map(|cells| Some((id_of(def, cells.borrow())?, field.cells(cells.borrow()).first()?)));
+            self.link(field, lists)?;
         }
         Ok(())
     }
@@ -139,7 +127,7 @@ impl Tx {
             for field in def.fields.iter().filter(|field| field.link_table.is_some()) {
                 if field.cells(before) != field.cells(after) {
                     self.unlink(field, &[id])?;
-                    self.link(field, id, field.cells(after).first().unwrap_or(&Value::Null))?;
+                    self.link(field, field.cells(after).first().map(|list| (id, list)))?;
                 }
             }
         }
@@ -165,23 +153,19 @@ impl Tx {
         Ok(())
     }
 
-    fn link(&self, field: &FieldDef, owner: Uuid, list: &Value) -> Result<(), Fault> {
+    fn link<'a>(&self, field: &FieldDef, lists: impl IntoIterator<Item = (Uuid, &'a Value)>) -> Result<(), Fault> {
         let Some(table) = &field.link_table else { return Ok(()) };
-        let storage = item_storage(field);
-        let mut items: Vec<Value> = Vec::with_capacity(list.items().len());
-        for item in list.items() {
-            if !items.contains(item) {
-                items.push(item.clone());
-            }
+        let mut links: Vec<[Value; 2]> = Vec::new();
+        for (owner, list) in lists {
+            let items = list.items();
+            let is_first = |(index, item): &(usize, &Value)| !items.iter().take(*index).any(|there| there == *item);
+            links.extend(items.iter().enumerate().filter(is_first).map(|(_, item)| [Value::Uuid(owner), item.clone()]));
         }
-        for chunk in items.chunks(MAX_IDS) {
-            let mut sql = self.sql();
-            sql.push("INSERT INTO ").name(table).push(" (\"owner\", \"value\") VALUES ").list(chunk, ", ", |sql, item| {
-                sql.push("(").bind(Storage::Uuid, Value::Uuid(owner)).push(", ").bind(storage, item.clone()).push(")");
-            });
-            self.execute(&sql)?;
+        if links.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let columns = [("owner", Storage::Uuid), ("value", item_storage(field))];
+        self.insert_rows(table, &columns, MAX_IDS, &links, |link, column| if column == 0 { &link[0] } else { &link[1] })
     }
 
     fn unlink(&self, field: &FieldDef, owners: &[Uuid]) -> Result<(), Fault> {

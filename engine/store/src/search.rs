@@ -1,6 +1,9 @@
 //! In charge of the search index: tokens of texts, in the transaction of the record.
 //! Invariant: a record is found by exactly the tokens that `rules::keys` made of its texts.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use model::{Storage, Value};
 use rules::keys::QueryToken;
 use uuid::Uuid;
@@ -9,6 +12,12 @@ use crate::dialect::Dialect;
 use crate::fault::Fault;
 use crate::sql::{Decode, Sql};
 use crate::tx::Tx;
+
+/// Rows of one statement.
+const ROWS: usize = 100;
+
+/// By record: its tokens, and whether it is new; none where it is to go.
+type Work = BTreeMap<(Arc<str>, Uuid), (Option<String>, bool)>;
 
 /// The statements that make the index.
 pub(crate) fn create(dialect: Dialect) -> &'static str {
@@ -69,61 +78,134 @@ pub(crate) fn write(sql: &mut Sql, entity: &str, tokens: &[QueryToken], alias: &
     };
 }
 
+/// What is to be done to the index; closed. It is done at the end of a transaction, on SQLite at the end of all that share
+/// a commit: whatever else is written in between makes the index of SQLite write out what it has in memory.
+#[derive(Clone, Debug)]
+pub(crate) enum IndexWork {
+    /// A record is found by these tokens, and no others.
+    Put { entity: Arc<str>, record: Uuid, tokens: String, is_new: bool },
+    /// A record is not found any more.
+    Remove { entity: Arc<str>, record: Uuid },
+}
+
+/// Tokens of one record.
+#[derive(Clone, Debug)]
+pub struct IndexedText {
+    /// The record.
+    pub record: Uuid,
+    /// Its tokens, with blanks between.
+    pub tokens: String,
+    /// Whether it was never in the index.
+    pub is_new: bool,
+}
+
 impl Tx {
-    /// Puts the tokens of new records into the index.
-    ///
-    /// # Errors
-    /// Where the database cannot; where one of them is there already.
-    pub fn index_new_text(&self, entity: &str, rows: &[(Uuid, String)]) -> Result<(), Fault> {
-        if self.dialect() == Dialect::Postgres {
-            return self.index_text(entity, rows);
-        }
-        rows.iter().try_for_each(|(id, tokens)| self.add_document(entity, *id, tokens))
+    /// Puts the tokens of records into the index, in the place of those that were there, before the transaction ends.
+    pub fn index_text(&self, entity: &str, rows: Vec<IndexedText>) {
+        let entity: Arc<str> = entity.into();
+        self.index_later(rows.into_iter().map(|row| IndexWork::Put {
+            entity: Arc::clone(&entity),
+            record: row.record,
+            tokens: row.tokens,
+            is_new: row.is_new,
+        }));
     }
 
-    /// Puts the tokens of records into the index, in the place of those that were there.
-    ///
-    /// # Errors
-    /// Where the database cannot.
-    pub fn index_text(&self, entity: &str, rows: &[(Uuid, String)]) -> Result<(), Fault> {
-        for (id, tokens) in rows {
-            match self.dialect() {
-                Dialect::Sqlite => self.index_sqlite(entity, *id, tokens)?,
-                Dialect::Postgres => {
-                    let mut sql = self.sql();
-                    sql.push("INSERT INTO \"sys_search\" (\"entity\", \"record\", \"tokens\") VALUES (").bind(Storage::Text, Value::text(entity));
-                    sql.push(", ").bind(Storage::Uuid, Value::Uuid(*id)).push(", array_to_tsvector(string_to_array(");
-                    sql.bind(Storage::Text, Value::Text(tokens.as_str().into())).push(", ' ')))");
-                    sql.push(" ON CONFLICT (\"entity\", \"record\") DO UPDATE SET \"tokens\" = excluded.\"tokens\"");
-                    self.execute(&sql)?;
-                }
-            }
+    /// Takes records out of the index before the transaction ends.
+    pub fn unindex_text(&self, entity: &str, ids: &[Uuid]) {
+        let entity: Arc<str> = entity.into();
+        self.index_later(ids.iter().map(|id| IndexWork::Remove { entity: Arc::clone(&entity), record: *id }));
+    }
+
+    /// Does what is noted for the index.
+    pub(crate) fn index_now(&self) -> Result<(), Fault> {
+        let work = self.take_index_work();
+        if work.is_empty() { Ok(()) } else { self.index(work) }
+    }
+
+    /// Brings the index up to date.
+    pub(crate) fn index(&self, work: Vec<IndexWork>) -> Result<(), Fault> {
+        // Of several changes of one record the last is what counts; what is new by the first is new.
+        // In the order of records, so that two transactions do not wait for each other.
+        let mut last = Work::new();
+        for work in work {
+            let (key, tokens, is_new) = match work {
+                IndexWork::Put { entity, record, tokens, is_new } => ((entity, record), Some(tokens), is_new),
+                IndexWork::Remove { entity, record } => ((entity, record), None, false),
+            };
+            last.entry(key).and_modify(|(there, _)| there.clone_from(&tokens)).or_insert((tokens, is_new));
+        }
+        match self.dialect() {
+            Dialect::Sqlite => self.index_sqlite(last),
+            Dialect::Postgres => self.index_postgres(last),
+        }
+    }
+
+    fn index_postgres(&self, work: Work) -> Result<(), Fault> {
+        let gone: Vec<&(Arc<str>, Uuid)> = work.iter().filter(|(_, (tokens, _))| tokens.is_none()).map(|(key, _)| key).collect();
+        for chunk in gone.chunks(ROWS) {
+            let mut sql = self.sql();
+            sql.push("DELETE FROM \"sys_search\" WHERE (\"entity\", \"record\") IN (").list(chunk, ", ", |sql, (entity, record)| {
+                sql.push("(").bind(Storage::Text, Value::Text(Arc::clone(entity))).push(", ").bind(Storage::Uuid, Value::Uuid(*record)).push(")");
+            });
+            sql.push(")");
+            self.execute(&sql)?;
+        }
+        let put: Vec<(&(Arc<str>, Uuid), &String)> = work.iter().filter_map(|(key, (tokens, _))| Some((key, tokens.as_ref()?))).collect();
+        for chunk in put.chunks(ROWS) {
+            let mut sql = self.sql();
+            sql.push("INSERT INTO \"sys_search\" (\"entity\", \"record\", \"tokens\") VALUES ").list(
+                chunk,
+                ", ",
+                |sql, ((entity, record), tokens)| {
+                    sql.push("(").bind(Storage::Text, Value::Text(Arc::clone(entity))).push(", ").bind(Storage::Uuid, Value::Uuid(*record));
+                    sql.push(", array_to_tsvector(string_to_array(").bind(Storage::Text, Value::text(tokens)).push(", ' ')))");
+                },
+            );
+            sql.push(" ON CONFLICT (\"entity\", \"record\") DO UPDATE SET \"tokens\" = excluded.\"tokens\"");
+            self.execute(&sql)?;
         }
         Ok(())
     }
 
-    fn index_sqlite(&self, entity: &str, id: Uuid, tokens: &str) -> Result<(), Fault> {
-        let Some(doc) = self.document(entity, id)? else { return self.add_document(entity, id, tokens) };
-        let mut sql = self.sql();
-        sql.push("DELETE FROM \"sys_search_text\" WHERE rowid = ").bind(Storage::Int, Value::Int(doc));
-        self.execute(&sql)?;
-        self.put_tokens(doc, entity, tokens)
+    fn index_sqlite(&self, work: Work) -> Result<(), Fault> {
+        let mut next = self.greatest_document()?;
+        let (mut gone, mut documents, mut texts) = (Vec::new(), Vec::new(), Vec::new());
+        for ((entity, record), (tokens, is_new)) in work {
+            let known = if is_new { None } else { self.document(&entity, record)? };
+            gone.extend(known.map(|doc| [Value::Int(doc)]));
+            let Some(tokens) = tokens else {
+                if let Some(doc) = known {
+                    let mut sql = self.sql();
+                    sql.push("DELETE FROM \"sys_search\" WHERE \"doc\" = ").bind(Storage::Int, Value::Int(doc));
+                    self.execute(&sql)?;
+                }
+                continue;
+            };
+            let doc = known.unwrap_or_else(|| {
+                next += 1;
+                documents.push([Value::Int(next), Value::Text(Arc::clone(&entity)), Value::Uuid(record)]);
+                next
+            });
+            texts.push([Value::Int(doc), Value::Text(format!("{tokens} {}", entity_token(&entity)).into())]);
+        }
+        let columns = [("doc", Storage::Int), ("entity", Storage::Text), ("record", Storage::Uuid)];
+        self.insert_rows("sys_search", &columns, 1, &documents, |row, column| row.get(column).unwrap_or(&Value::Null))?;
+        // From here on nothing but the index is written.
+        for row in gone {
+            let mut sql = self.sql();
+            sql.push("DELETE FROM \"sys_search_text\" WHERE rowid = ").bind(Storage::Int, row[0].clone());
+            self.execute(&sql)?;
+        }
+        let columns = [("rowid", Storage::Int), ("tokens", Storage::Text)];
+        self.insert_rows("sys_search_text", &columns, 1, &texts, |row, column| row.get(column).unwrap_or(&Value::Null))
     }
 
-    fn add_document(&self, entity: &str, id: Uuid, tokens: &str) -> Result<(), Fault> {
+    fn greatest_document(&self) -> Result<i64, Fault> {
         let mut sql = self.sql();
-        sql.push("INSERT INTO \"sys_search\" (\"entity\", \"record\") VALUES (").bind(Storage::Text, Value::text(entity)).push(", ");
-        sql.bind(Storage::Uuid, Value::Uuid(id)).push(") RETURNING \"doc\"");
+        sql.push("SELECT max(\"doc\") FROM \"sys_search\"");
         let rows = self.query(&sql, &[Decode::Plain(Storage::Int)])?;
-        let doc = rows.first().and_then(|row| row.first()).and_then(Value::as_int).unwrap_or_default();
-        self.put_tokens(doc, entity, tokens)
-    }
-
-    fn put_tokens(&self, doc: i64, entity: &str, tokens: &str) -> Result<(), Fault> {
-        let mut sql = self.sql();
-        sql.push("INSERT INTO \"sys_search_text\" (rowid, tokens) VALUES (").bind(Storage::Int, Value::Int(doc)).push(", ");
-        sql.bind(Storage::Text, Value::Text(format!("{tokens} {}", entity_token(entity)).into())).push(")");
-        self.execute(&sql).map(drop)
+        Ok(rows.first().and_then(|row| row.first()).and_then(Value::as_int).unwrap_or_default())
     }
 
     fn document(&self, entity: &str, id: Uuid) -> Result<Option<i64>, Fault> {
@@ -132,26 +214,5 @@ impl Tx {
         sql.push(" AND \"record\" = ").bind(Storage::Uuid, Value::Uuid(id));
         let rows = self.query(&sql, &[Decode::Plain(Storage::Int)])?;
         Ok(rows.first().and_then(|row| row.first()).and_then(Value::as_int))
-    }
-
-    /// Takes records out of the index.
-    ///
-    /// # Errors
-    /// Where the database cannot.
-    pub fn unindex_text(&self, entity: &str, ids: &[Uuid]) -> Result<(), Fault> {
-        for id in ids {
-            if self.dialect() == Dialect::Sqlite
-                && let Some(doc) = self.document(entity, *id)?
-            {
-                let mut sql = self.sql();
-                sql.push("DELETE FROM \"sys_search_text\" WHERE rowid = ").bind(Storage::Int, Value::Int(doc));
-                self.execute(&sql)?;
-            }
-            let mut sql = self.sql();
-            sql.push("DELETE FROM \"sys_search\" WHERE \"entity\" = ").bind(Storage::Text, Value::text(entity));
-            sql.push(" AND \"record\" = ").bind(Storage::Uuid, Value::Uuid(*id));
-            self.execute(&sql)?;
-        }
-        Ok(())
     }
 }

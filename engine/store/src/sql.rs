@@ -52,6 +52,11 @@ impl Sql {
         self
     }
 
+    /// Adds the place of the parameter at `index`, from 1, whose value comes later.
+    pub(crate) fn parameter(&mut self, index: usize) {
+        self.dialect.parameter(index, &mut self.text);
+    }
+
     /// Adds a whole number that is part of the question's shape, not of its values.
     pub(crate) fn number(&mut self, number: impl Into<u64>) -> &mut Self {
         let number: u64 = number.into();

@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use model::Value;
+use model::{Storage, Value};
 use rusqlite::Connection;
 use rusqlite::params_from_iter;
 
@@ -12,6 +12,7 @@ use crate::db::Session;
 use crate::dialect::Dialect;
 use crate::dialect::sqlite;
 use crate::fault::Fault;
+use crate::search::IndexWork;
 use crate::sql::{Decode, Sql};
 
 /// How rows are locked while they are read; closed.
@@ -43,6 +44,8 @@ struct Open {
     scripted: Cell<bool>,
     /// The database's count of changed rows when this began.
     began_at: u64,
+    /// What is still to be done to the search index.
+    texts: RefCell<Vec<IndexWork>>,
 }
 
 enum On {
@@ -72,6 +75,7 @@ impl Tx {
             stirred: Cell::new(false),
             scripted: Cell::new(false),
             began_at,
+            texts: RefCell::default(),
         }))
     }
 
@@ -106,6 +110,16 @@ impl Tx {
     /// The last fault that the database gave.
     pub(crate) fn last_fault(&self) -> Option<Fault> {
         self.0.last.borrow().clone()
+    }
+
+    /// Notes what is to be done to the search index before the commit.
+    pub(crate) fn index_later(&self, work: impl IntoIterator<Item = IndexWork>) {
+        self.0.texts.borrow_mut().extend(work);
+    }
+
+    /// What is still to be done to the search index.
+    pub(crate) fn take_index_work(&self) -> Vec<IndexWork> {
+        self.0.texts.take()
     }
 
     pub(crate) fn dialect(&self) -> Dialect {
@@ -176,6 +190,56 @@ impl Tx {
         self.noted(result)
     }
 
+    /// Runs `INSERT INTO table (columns) VALUES …` for rows, `per_statement` of them at once where a statement costs a
+    /// round trip, and one by one where it costs nothing: there many at once would only be more text.
+    pub(crate) fn insert_rows<'a, R>(
+        &self,
+        table: &str,
+        columns: &[(&str, Storage)],
+        per_statement: usize,
+        rows: &'a [R],
+        cell: impl Fn(&'a R, usize) -> &'a Value + Copy,
+    ) -> Result<(), Fault> {
+        self.alive()?;
+        let per_statement = if self.dialect() == Dialect::Sqlite { 1 } else { per_statement.max(1) };
+        let statement = |count: usize| {
+            let mut sql = self.sql();
+            sql.push("INSERT INTO ").name(table).push(" (").list(columns, ", ", |sql, (name, _)| {
+                sql.name(name);
+            });
+            sql.push(") VALUES ");
+            sql.list(0..count, ", ", |sql, row| {
+                sql.push("(").list(0..columns.len(), ", ", |sql, column| sql.parameter(row * columns.len() + column + 1)).push(")");
+            });
+            sql
+        };
+        let result = match &self.0.on {
+            On::Sqlite(connection) => {
+                let text = statement(1).text;
+                connection
+                    .prepare_cached(&text)
+                    .and_then(|mut statement| {
+                        for row in rows {
+                            statement.execute(params_from_iter(
+                                columns.iter().enumerate().map(|(index, (_, storage))| sqlite::encode(*storage, cell(row, index))),
+                            ))?;
+                        }
+                        Ok(())
+                    })
+                    .map_err(|error| sqlite::fault(&error))
+            }
+            On::Postgres(session) => rows.chunks(per_statement).try_for_each(|chunk| {
+                let mut sql = statement(chunk.len());
+                sql.binds = chunk
+                    .iter()
+                    .flat_map(|row| columns.iter().enumerate().map(move |(index, (_, storage))| (*storage, cell(row, index).clone())))
+                    .collect();
+                session.execute(&sql).map(drop)
+            }),
+        };
+        self.noted(result)
+    }
+
     /// Runs statements without parameters.
     pub(crate) fn script(&self, text: &str) -> Result<(), Fault> {
         self.alive()?;
@@ -193,11 +257,13 @@ impl Tx {
     /// What `work` says, or that the database could not.
     pub fn savepoint<T, E: From<Fault>>(&self, work: impl FnOnce(&Self) -> Result<T, E>) -> Result<T, E> {
         let number = self.0.savepoints.get();
+        let texts = self.0.texts.borrow().len();
         self.0.savepoints.set(number + 1);
         self.script(&format!("SAVEPOINT inner_{number}"))?;
         let result = work(self);
         self.0.savepoints.set(number);
         if result.is_err() {
+            self.0.texts.borrow_mut().truncate(texts);
             // Where the database undid everything, the savepoint is gone: what took it is the answer.
             let cause = self.last_fault();
             if let Err(fault) = self.script(&format!("ROLLBACK TO SAVEPOINT inner_{number}")) {
@@ -229,7 +295,7 @@ impl Tx {
             return Ok(());
         }
         let mut sql = self.sql();
-        sql.push(call).bind(model::Storage::Text, Value::text(key)).push(", CAST(hashtext(current_schema()) AS bigint))) AS text)");
+        sql.push(call).bind(Storage::Text, Value::text(key)).push(", CAST(hashtext(current_schema()) AS bigint))) AS text)");
         self.query(&sql, &[]).map(drop)
     }
 }

@@ -7,8 +7,14 @@ use tests::client::{Client, column};
 use tests::on_both;
 
 async fn import(client: &Client, name: &str, bytes: Vec<u8>, spec: Json) -> Json {
-    let part = reqwest::multipart::Part::bytes(bytes).file_name(name.to_owned());
-    let form = reqwest::multipart::Form::new().text("spec", spec.to_string()).part("file", part);
+    import_all(client, vec![(name, bytes)], spec, false).await
+}
+
+async fn import_all(client: &Client, files: Vec<(&str, Vec<u8>)>, spec: Json, dry_run: bool) -> Json {
+    let mut form = reqwest::multipart::Form::new().text("spec", spec.to_string()).text("dry_run", dry_run.to_string());
+    for (name, bytes) in files {
+        form = form.part("file", reqwest::multipart::Part::bytes(bytes).file_name(name.to_owned()));
+    }
     let answer = client.send(client.request(Method::POST, "/imports").multipart(form)).await;
     assert!(matches!(answer.status.as_u16(), 200..=202), "{}: {}", answer.asked, answer.text());
     finished(client, "/imports", &answer.json()).await
@@ -24,6 +30,33 @@ async fn finished(client: &Client, route: &str, job: &Json) -> Json {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     panic!("the job did not end");
+}
+
+async fn errors(client: &Client, job: &Json) -> String {
+    let answer = client.get(&format!("/imports/{}/errors", job["id"].as_str().unwrap_or_default())).await;
+    answer.is(200);
+    answer.text().trim_start_matches('\u{feff}').to_owned()
+}
+
+/// An app of orders with one or two lines each.
+fn orders() -> Vec<(String, Vec<u8>)> {
+    let file = |name: &str, json: Json| (name.to_owned(), json.to_string().into_bytes());
+    vec![
+        file(
+            "app.json",
+            json!({"name": "shop", "label": "Shop", "version": "1.0.0", "format": 1, "requires": {"core": "^1"}, "locales": ["en"], "currency": "EUR"}),
+        ),
+        file(
+            "entities/order.json",
+            json!({"label": "Order", "title": "{{ number }}", "fields": {
+                "number": {"kind": "text", "unique": true}, "items": {"kind": "lines", "of": "order_line", "by": "order", "min": 1, "max": 2}}}),
+        ),
+        file(
+            "entities/order_line.json",
+            json!({"label": "Line", "title": "{{ what }}", "fields": {
+                "order": {"kind": "reference", "to": "order", "on_delete": "cascade", "required": true}, "what": {"kind": "text", "required": true}}}),
+        ),
+    ]
 }
 
 fn spec() -> Json {
@@ -120,5 +153,68 @@ on_both! {
                 assert!(matches!(status, 400 | 404 | 422), "{spec}: {} {}", status, answer.text());
             }
         }
+    }
+
+    /// A trial run counts what the real one will: what is unique is so across all of the file.
+    async fn a_trial_run_sees_duplicates(app) {
+        let admin = app.admin();
+        let mut csv = String::from("Company,Staff\n");
+        (0..1200).for_each(|n| csv.push_str(&format!("Company {n},1\n")));
+        csv.push_str("company 0,1\nCOMPANY 1199,1\n");
+        let spec = json!({"entity": "account", "mode": "create", "values": {"name": {"from": "Company"}, "employees": {"from": "Staff"}}});
+        let trial = import_all(&admin, vec![("a.csv", csv.clone().into_bytes())], spec.clone(), true).await;
+        let real = import(&admin, "a.csv", csv.into_bytes(), spec).await;
+        for job in [&trial, &real] {
+            assert_eq!((&job["created"], &job["failed"]), (&json!(1200), &json!(2)), "{job}");
+        }
+        let said = |text: String| text.lines().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(said(errors(&admin, &trial).await), said(errors(&admin, &real).await));
+    }
+
+    /// Rows whose codes nobody knows yet wait for a person: listed, counted apart, and taken when they come again.
+    async fn unknown_codes_are_queued(app) {
+        let admin = app.admin();
+        let mut spec = spec();
+        spec["values"]["parent"]["if_missing"] = json!("queue");
+        let csv = "Company,Sector,Staff,Parent\nAcme,retail,1,\nChild,retail,1,Nobody\nGrandchild,retail,1,Child\nLater,retail,1,Last\nLast,retail,1,\n";
+        let job = import(&admin, "a.csv", csv.into(), spec.clone()).await;
+        let counts = (&job["state"], &job["total"], &job["created"], &job["waiting"], &job["failed"]);
+        assert_eq!(counts, (&json!("done"), &json!(5), &json!(3), &json!(2), &json!(0)), "{job}");
+        let text = errors(&admin, &job).await;
+        assert!(text.contains("Child,retail,1,Nobody,3,") && text.contains("Nobody”") && text.contains("Grandchild") && !text.contains("Later"), "{text}");
+        admin.create("sales.account", json!({"name": "Nobody"})).await;
+        let again = import(&admin, "a.csv", text.into_bytes(), spec).await;
+        assert_eq!((&again["created"], &again["waiting"]), (&json!(2), &json!(0)), "{again}");
+    }
+
+    /// A row with a look-up that leads nowhere is told with all else that is wrong with it.
+    async fn all_faults_of_a_row_are_told(app) {
+        let admin = app.admin();
+        let job = import(&admin, "a.csv", "Company,Sector,Staff,Parent\nWorse,nosuch,-3,Nobody\n".into(), spec()).await;
+        assert_eq!(job["failed"], 1, "{job}");
+        let text = errors(&admin, &job).await;
+        assert!(text.contains("Nobody”") && text.contains("nosuch") && text.contains("0") && text.matches("; ").count() >= 2, "{text}");
+        assert!(admin.find("sales.account", json!({"all": []})).await.is_empty());
+    }
+
+    /// Headers and lines come in two files; what has too few lines or too many is not kept.
+    async fn lines_are_counted_at_the_end(app) {
+        let admin = app.admin();
+        app.install_files(orders()).await;
+        let spec = json!({"entity": "shop.order", "parts": [
+            {"entity": "shop.order", "mode": "create", "values": {"number": {"from": "No"}}},
+            {"entity": "shop.order_line", "mode": "create", "values": {"what": {"from": "What"}, "order": {"from": "No", "find": {"entity": "shop.order", "by": "number"}}}}
+        ]});
+        let heads = "No\nA\nB\nC\nD\n".to_owned().into_bytes();
+        let lines = "No,What\nA,one\nB,one\nB,two\nC,one\nC,two\nC,three\n".to_owned().into_bytes();
+        let job = import_all(&admin, vec![("heads.csv", heads), ("lines.csv", lines)], spec, false).await;
+        assert_eq!((&job["state"], &job["created"], &job["failed"]), (&json!("done"), &json!(8), &json!(2)), "{job}");
+        let kept = admin.find("shop.order", json!({"all": []})).await;
+        let mut kept = column(&kept, "number");
+        kept.sort();
+        assert_eq!(kept, ["A", "B"]);
+        assert_eq!(column(&admin.find("shop.order_line", json!({"all": []})).await, "what").len(), 3);
+        let text = errors(&admin, &job).await;
+        assert!(text.starts_with("No,_row,_reason") && text.contains("C,4,") && text.contains("D,5,"), "{text}");
     }
 }

@@ -73,3 +73,8 @@ async fn is_ended(client: &Client, job: &str) -> bool {
 fn killed_while_importing_on_sqlite() {
     killed_while_importing(Backend::Sqlite);
 }
+
+#[test]
+fn killed_while_importing_on_postgres() {
+    killed_while_importing(Backend::Postgres);
+}

@@ -256,7 +256,13 @@ fn once<T, E: From<Fault>>(work: &(impl Fn(&Tx) -> Result<T, E> + Sync), session
     let handle = session.handle.clone();
     let session = std::rc::Rc::new(session);
     let tx = Tx::postgres(std::rc::Rc::clone(&session));
-    let result = std::panic::catch_unwind(AssertUnwindSafe(|| work(&tx)));
+    let result = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        let result = work(&tx)?;
+        if keep {
+            tx.index_now()?;
+        }
+        Ok(result)
+    }));
     let result = result.unwrap_or_else(|panic| Err(Fault::Panicked(super::sqlite::message_of(&*panic)).into()));
     tx.end();
     let last = tx.last_fault();

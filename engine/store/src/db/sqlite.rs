@@ -369,6 +369,7 @@ fn try_batch(connection: &Rc<Connection>, batch: &mut [Box<dyn Work>], guard: Gu
 }
 
 fn run_all(connection: &Rc<Connection>, batch: &mut [Box<dyn Work>], guard: Guard) -> Result<(), Fault> {
+    let mut texts = Vec::new();
     for work in batch {
         if guard == Guard::Savepoints {
             run(connection, "SAVEPOINT job")?;
@@ -390,8 +391,18 @@ fn run_all(connection: &Rc<Connection>, batch: &mut [Box<dyn Work>], guard: Guar
                 run(connection, "RELEASE job")?;
             }
         }
+        if keep {
+            texts.extend(tx.take_index_work());
+        }
     }
-    Ok(())
+    if texts.is_empty() {
+        return Ok(());
+    }
+    // Once for all, outside of any savepoint.
+    let tx = Tx::sqlite(Rc::clone(connection));
+    let indexed = tx.index(texts);
+    tx.end();
+    indexed
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! In charge of the differences between databases: types, spelling of a few functions, order of empties.
 //! Invariant: nothing above names a database; a difference that is not here does not exist.
 
+use std::fmt::Write;
+
 use model::{Storage, Value};
 
 use crate::sql::Sql;
@@ -31,7 +33,7 @@ impl Dialect {
             Self::Sqlite => '?',
             Self::Postgres => '$',
         });
-        out.push_str(&index.to_string());
+        let _infallible = write!(out, "{index}");
     }
 
     /// The type of a column.

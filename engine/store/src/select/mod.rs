@@ -156,6 +156,7 @@ impl Tx {
         sql.push(" WHERE ");
         condition(&mut sql, &mut writer, query.entity, &query.filter, query.binned);
         if let Some(tokens) = &query.search {
+            self.index_now()?;
             sql.push(" AND ");
             crate::search::write(&mut sql, def.name.as_str(), tokens, MAIN);
         }
@@ -277,6 +278,7 @@ impl Tx {
         sql.push("SELECT count(*) FROM ").name(&def.table).push(" ").push(MAIN).push(" WHERE ");
         condition(&mut sql, &mut Writer::new(schema), entity, filter, binned);
         if let Some(tokens) = search {
+            self.index_now()?;
             sql.push(" AND ");
             crate::search::write(&mut sql, def.name.as_str(), tokens, MAIN);
         }

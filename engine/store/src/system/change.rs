@@ -1,6 +1,8 @@
 //! In charge of the change log: history, audit, feed and events read it.
 //! Invariant: numbers are given in the order in which changes may be seen, whole transactions together, none missed.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use model::{Storage, Value};
 use serde_json::Value as Json;
@@ -40,7 +42,7 @@ pub static CHANGE_SET: Table = Table {
     indexes: &[],
 };
 
-/// One change.
+/// One change as it is read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChangeRow {
     /// The entity's qualified name.
@@ -63,6 +65,31 @@ pub struct ChangeRow {
     pub depth: i64,
     /// By field: what it was and what it is.
     pub patch: Json,
+}
+
+/// A change that is to be appended: like [`ChangeRow`], with what it was and what it is as JSON text already.
+#[derive(Clone, Debug)]
+pub struct NewChange {
+    /// The entity's qualified name.
+    pub entity: Arc<str>,
+    /// The record.
+    pub record: Uuid,
+    /// What happened.
+    pub op: &'static str,
+    /// The record's version after it.
+    pub version: i64,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Who; nobody where the engine did it.
+    pub by: Option<Uuid>,
+    /// Why.
+    pub cause: &'static str,
+    /// The changes that it belongs to.
+    pub change_set: Option<Uuid>,
+    /// How many changes deep it was caused.
+    pub depth: i64,
+    /// By field: what it was and what it is, a JSON object.
+    pub patch: String,
 }
 
 /// The statements that make the log.
@@ -89,39 +116,52 @@ pub(crate) fn create(dialect: Dialect) -> &'static str {
 ///
 /// # Errors
 /// Where the database cannot.
-pub fn append(tx: &Tx, rows: &[ChangeRow]) -> Result<(), Fault> {
+pub fn append(tx: &Tx, rows: Vec<NewChange>) -> Result<(), Fault> {
+    let is_text = tx.dialect() == Dialect::Sqlite;
     // What is numbered later has no number yet.
-    let columns = CHANGE.columns.get(1..).unwrap_or_default();
-    for chunk in rows.chunks(100) {
-        let mut sql = tx.sql();
-        sql.push("INSERT INTO \"sys_change\" (").list(columns, ", ", |sql, (name, _)| {
-            sql.name(name);
-        });
-        sql.push(") VALUES ").list(chunk, ", ", |sql, row| {
-            sql.push("(").list(columns.iter().zip(values_of(row)), ", ", |sql, ((_, storage), value)| {
-                sql.bind(*storage, value);
-            });
-            sql.push(")");
-        });
-        tx.execute(&sql)?;
+    let mut columns: Vec<(&str, Storage)> = CHANGE.columns.get(1..).unwrap_or_default().to_vec();
+    if let (true, Some((_, storage))) = (is_text, columns.last_mut()) {
+        *storage = Storage::Text;
     }
-    Ok(())
+    let mut words = Words::default();
+    let mut values = Vec::with_capacity(rows.len());
+    for row in rows {
+        let id = |id: Option<Uuid>| id.map_or(Value::Null, Value::Uuid);
+        let patch = if is_text {
+            Value::Text(row.patch.into())
+        } else {
+            Value::Json(Arc::new(serde_json::from_str(&row.patch).map_err(|error| Fault::Sql(format!("a change: {error}")))?))
+        };
+        let (op, cause) = (words.text(row.op), words.text(row.cause));
+        values.push([
+            Value::Text(row.entity),
+            Value::Uuid(row.record),
+            op,
+            Value::Int(row.version),
+            Value::Timestamp(row.at),
+            id(row.by),
+            cause,
+            id(row.change_set),
+            Value::Int(row.depth),
+            patch,
+        ]);
+    }
+    tx.insert_rows(CHANGE.name, &columns, 100, &values, |row, column| row.get(column).unwrap_or(&Value::Null))
 }
 
-fn values_of(row: &ChangeRow) -> Vec<Value> {
-    let id = |id: Option<Uuid>| id.map_or(Value::Null, Value::Uuid);
-    vec![
-        Value::text(&row.entity),
-        Value::Uuid(row.record),
-        Value::text(&row.op),
-        Value::Int(row.version),
-        Value::Timestamp(row.at),
-        id(row.by),
-        Value::text(&row.cause),
-        id(row.change_set),
-        Value::Int(row.depth),
-        Value::Json(std::sync::Arc::new(row.patch.clone())),
-    ]
+/// Words that come again and again, each made once.
+#[derive(Default)]
+struct Words(Vec<(&'static str, Arc<str>)>);
+
+impl Words {
+    fn text(&mut self, word: &'static str) -> Value {
+        if let Some((_, text)) = self.0.iter().find(|(there, _)| *there == word) {
+            return Value::Text(Arc::clone(text));
+        }
+        let text: Arc<str> = word.into();
+        self.0.push((word, Arc::clone(&text)));
+        Value::Text(text)
+    }
 }
 
 /// A row of [`CHANGE`] as it was appended, with its number.

@@ -104,11 +104,7 @@ impl Tx {
     /// # Errors
     /// Where the key is taken, or the database cannot.
     pub fn put(&self, table: &Table, rows: &[Vec<Value>]) -> Result<(), Fault> {
-        for chunk in rows.chunks(100) {
-            let sql = self.inserting(table, chunk);
-            self.execute(&sql)?;
-        }
-        Ok(())
+        self.insert_rows(table.name, table.columns, 100, rows, |row, column| row.get(column).unwrap_or(&Value::Null))
     }
 
     /// Inserts a row, or puts it in the place of the one with its key.
