@@ -10,11 +10,20 @@ export function watchCalendars() {
   for (const calendar of document.querySelectorAll('[data-calendar]')) watch(calendar);
 }
 
+/** Keeps weeks from shrinking while an entry is carried over them, so that the day under the hand stays there. */
+function hold(calendar, on) {
+  for (const week of calendar.tBodies[0].rows) week.style.height = on ? `${week.getBoundingClientRect().height}px` : '';
+}
+
 function watch(calendar) {
   for (const list of calendar.querySelectorAll('[data-day]')) {
     window.Sortable.create(list, {
       group: 'days', sort: false, animation: 120, delay: 180, delayOnTouchOnly: true, draggable: '[data-id]',
-      onEnd: (event) => { if (event.from !== event.to) place(calendar, event.item, event.from, event.to); },
+      onStart: () => hold(calendar, true),
+      onEnd: (event) => {
+        hold(calendar, false);
+        if (event.from !== event.to) place(calendar, event.item, event.from, event.to);
+      },
     });
   }
   calendar.addEventListener('keydown', (event) => {

@@ -126,11 +126,14 @@ journey('a deal is dragged to another day of the calendar, and brought back by a
   await page.mouse.move(start.x + 28, start.y + 16, { steps: 4 });
   const placed = page.waitForResponse((answer) => answer.url().includes(`/place/${id}`));
   await page.mouse.move(end.x + end.width / 2, end.y + 20, { steps: 14 });
-  // The weeks grow and shrink while something is carried over them: the hand follows until the entry is where it is wanted.
-  for (let tries = 0; tries < 5 && !(await to.locator(`[data-id="${id}"]`).count()); tries += 1) {
+  // The hand goes on until the entry is where it is wanted, and stays there.
+  const carried = to.locator(`[data-id="${id}"]`);
+  for (let tries = 0; tries < 8; tries += 1) {
     const there = await to.boundingBox();
-    await page.mouse.move(there.x + there.width / 2 + tries, there.y + 24, { steps: 6 });
+    await page.mouse.move(there.x + there.width / 2 + tries, there.y + 24, { steps: 4 });
+    if (tries > 1 && (await carried.count())) break;
   }
+  await carried.waitFor();
   await page.mouse.up();
   const answer = await placed;
   assert.equal(answer.status(), 200);
