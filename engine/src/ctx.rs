@@ -88,6 +88,8 @@ pub enum Cause {
     Automation,
     /// A stage or an option went with a publish.
     Publish,
+    /// An approval's own step.
+    Flow,
 }
 
 impl Cause {
@@ -103,6 +105,7 @@ impl Cause {
             Self::Undo => "undo",
             Self::Automation => "automation",
             Self::Publish => "publish",
+            Self::Flow => "flow",
         }
     }
 }

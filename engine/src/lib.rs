@@ -3,6 +3,7 @@
 //! `people` (rights), `publish` (a new revision), `imports`.
 //! Invariant: every call takes the caller's `Ctx`; rights are checked inside, never by the face.
 
+pub mod approvals;
 pub mod auth;
 pub mod automations;
 pub mod clock;
@@ -106,15 +107,28 @@ impl Engine {
             (Err(_), None) => MasterKey::generate()?,
         };
         let store = Store::open(&options.location).await?;
-        let current = publish::load_or_begin(&store, options.clock.now()).await?;
+        Self::over(store, options.clock, key, options.data_dir).await
+    }
+
+    /// The same workspace with nothing remembered: everything is read back.
+    pub(crate) async fn reopened(&self) -> Result<Self, Error> {
+        self.0.scheduler.stop();
+        self.0.jobs.stop();
+        let engine = Self::over(self.0.store.clone(), Arc::clone(&self.0.clock), self.0.key.clone(), self.0.data_dir.clone()).await?;
+        engine.set_outside(self.outside());
+        Ok(engine)
+    }
+
+    async fn over(store: Store, clock: Arc<dyn clock::Clock>, key: MasterKey, data_dir: Option<PathBuf>) -> Result<Self, Error> {
+        let current = publish::load_or_begin(&store, clock.now()).await?;
         let (notes, _) = broadcast::channel(NOTES);
-        let files = files::FileStore::new(options.data_dir.as_deref());
-        let jobs = jobs::Jobs::new(options.data_dir.as_deref())?;
+        let files = files::FileStore::new(data_dir.as_deref());
+        let jobs = jobs::Jobs::new(data_dir.as_deref())?;
         let engine = Self(Arc::new(Inner {
             store,
-            clock: options.clock,
+            clock,
             key,
-            data_dir: options.data_dir,
+            data_dir,
             current: ArcSwap::from_pointee(current),
             people: Mutex::default(),
             people_epoch: AtomicU64::new(0),

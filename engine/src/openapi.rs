@@ -10,7 +10,7 @@ use crate::Engine;
 use crate::ctx::Ctx;
 
 /// The calls that every workspace has: method, path, what it does.
-const CALLS: [(&str, &str, &str); 41] = [
+const CALLS: [(&str, &str, &str); 74] = [
     ("post", "/auth/login", "Sign in: {\"email\", \"password\"}"),
     ("post", "/auth/logout", "Sign out"),
     ("post", "/auth/password", "Change one's password: {\"current\", \"new\"}"),
@@ -52,6 +52,39 @@ const CALLS: [(&str, &str, &str); 41] = [
     ("get", "/design/apps/{app}/export", "An app as a ZIP file"),
     ("get", "/design/revisions", "Published revisions, newest first"),
     ("post", "/design/revisions/{number}/rollback", "Make a former revision current again"),
+    ("post", "/approvals", "Begin an approval, or send back what was returned: {\"flow\", \"record\", \"values\", \"select\", \"opinion\"}"),
+    ("get", "/approvals/tasks", "A box of mine: box=todo|done|mine|copied, flow, record, state, unread, limit, after"),
+    ("post", "/approvals/bulk", "Approve many tasks, each for itself: {\"tasks\", \"opinion\"}"),
+    ("post", "/approvals/forecast", "Who would decide in which order: {\"flow\", \"record\"}"),
+    ("get", "/approvals/{id}", "An approval: record, tasks, people, path, timeline"),
+    ("post", "/approvals/tasks/{id}/approve", "Approve: {\"opinion\", \"values\", \"signature\", \"select\"}"),
+    ("post", "/approvals/tasks/{id}/reject", "Reject: {\"opinion\", \"values\"}"),
+    ("post", "/approvals/tasks/{id}/return", "Return: {\"to\": initiator, previous or a step, \"resubmit\": straight or replay, \"opinion\"}"),
+    ("post", "/approvals/tasks/{id}/transfer", "Hand a task on: {\"to\", \"opinion\"}"),
+    ("post", "/approvals/tasks/{id}/delegate", "Ask an opinion: {\"to\", \"opinion\"}"),
+    ("post", "/approvals/tasks/{id}/opinion", "Give an opinion: {\"opinion\"}"),
+    ("post", "/approvals/tasks/{id}/recall", "Take a question for an opinion back"),
+    ("post", "/approvals/tasks/{id}/add_sign", "Have others decide, too: {\"where\": before, after or parallel, \"users\", \"mode\"}"),
+    ("post", "/approvals/tasks/{id}/remove_sign", "Take away somebody who was added: {\"user\"}"),
+    ("post", "/approvals/tasks/{id}/take_back", "Take my decision back"),
+    ("post", "/approvals/tasks/{id}/claim", "Take a task of a pool"),
+    ("post", "/approvals/tasks/{id}/release", "Give a claimed task back"),
+    ("post", "/approvals/{id}/withdraw", "Take the request back: {\"opinion\"}"),
+    ("post", "/approvals/{id}/revoke", "Ask that an approval does not count any more: {\"opinion\"}"),
+    ("post", "/approvals/{id}/urge", "Remind those who have to decide"),
+    ("post", "/approvals/{id}/comment", "Write: {\"opinion\", \"mentions\", \"files\"}"),
+    ("post", "/approvals/{id}/copy", "Give copies: {\"people\"}"),
+    ("post", "/approvals/{id}/take_back", "Take my last decision back"),
+    ("post", "/approvals/{id}/admin/jump", "Move to a step: {\"to\", \"opinion\"}"),
+    ("post", "/approvals/{id}/admin/replace", "Put somebody in another's place: {\"user\", \"by\", \"opinion\"}"),
+    ("post", "/approvals/{id}/admin/end", "End it: {\"result\": approved, rejected or ended, \"opinion\"}"),
+    ("post", "/approvals/{id}/admin/unlock", "Let the record be changed: {\"opinion\"}"),
+    ("post", "/approvals/{id}/admin/suspend", "Let it rest: {\"opinion\"}"),
+    ("post", "/approvals/{id}/admin/resume", "Let it go on: {\"opinion\"}"),
+    ("get", "/me/proxies", "Who stands in for me, and for whom I do"),
+    ("post", "/me/proxies", "Set a stand-in: {\"by\", \"from\", \"until\", \"flow\", \"open_tasks\"}"),
+    ("delete", "/me/proxies/{id}", "End a stand-in"),
+    ("get", "/records/{entity}/{id}/approvals", "The approvals of a record"),
 ];
 
 impl Engine {

@@ -173,7 +173,7 @@ pub(crate) fn person_in(tx: &Tx, app: &Published, user: Uuid) -> Result<Option<P
 }
 
 /// The rights of a person.
-fn grants(app: &Published, person: &Person, now: chrono::DateTime<chrono::Utc>) -> Grants {
+pub(crate) fn grants(app: &Published, person: &Person, now: chrono::DateTime<chrono::Utc>) -> Grants {
     if person.admin {
         return Grants::all(&app.schema);
     }

@@ -48,6 +48,8 @@ pub struct Published {
     pub(crate) automations: crate::automations::Automations,
     /// Working time, by qualified name.
     pub(crate) calendars: HashMap<String, Arc<crate::times::calendar::WorkingTime>>,
+    /// The approval flows.
+    pub flows: crate::approvals::plan::Flows,
 }
 
 /// What is compiled for one entity.
@@ -221,6 +223,7 @@ impl Published {
         let plans: Vec<EntityPlan> = schema.entities.iter().map(|def| compiling.entity(def)).collect();
         let mut faults = compiling.faults;
         let automations = crate::automations::Automations::compile(&schema, &mut faults);
+        let flows = crate::approvals::plan::Flows::compile(&schema, apps, &mut faults);
         let graph = match Graph::build(&schema) {
             Ok(graph) => Some(graph),
             Err(more) => {
@@ -246,6 +249,7 @@ impl Published {
             all_grants,
             automations,
             calendars: crate::times::calendar::WorkingTime::all(apps),
+            flows,
         })
     }
 

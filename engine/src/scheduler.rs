@@ -35,6 +35,7 @@ pub(crate) trait TimerKind: Sync {
 /// Every kind of timer.
 static KINDS: &[&dyn TimerKind] = &[
     &crate::notices::DigestKind,
+    &crate::approvals::timers::ApprovalTimer,
     &crate::automations::schedule::ScheduleKind,
     &crate::automations::schedule::DateKind,
     &crate::automations::schedule::FillKind,
@@ -56,7 +57,6 @@ impl<'a> Due<'a> {
     }
 
     /// Adds what others are told after the commit.
-    #[expect(dead_code, reason = "kinds of timers that change records follow")]
     pub(crate) fn note(&self, notes: Vec<ChangeNote>) {
         self.notes.borrow_mut().extend(notes);
     }

@@ -15,7 +15,7 @@ fn told(faults: &[Diagnostic]) -> Vec<String> {
 
 #[test]
 fn every_app_compiles_to_its_last_filter() {
-    for folder in ["core_app", "../examples/sales", "../examples/service_desk", "../tests/apps/kitchen_sink"] {
+    for folder in ["core_app", "../examples/sales", "../examples/service_desk", "../tests/apps/kitchen_sink", "../tests/apps/approvals"] {
         let package = engine::packages::read_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).expect("an app");
         assert_eq!(told(&examine_package(&package)), [] as [&str; 0], "{folder}");
     }

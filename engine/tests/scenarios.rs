@@ -36,3 +36,8 @@ async fn kitchen_sink() {
 async fn automations() {
     passes("tests/apps/automations").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn approvals() {
+    passes("tests/apps/approvals").await;
+}

@@ -1,4 +1,7 @@
-//! In charge of what moves through time: where a run of an automation stands, what an approval came to.
-//! Invariant: pure: told what happened and when, it says what follows; the engine keeps it and does it.
+//! In charge of what moves through time: approvals and automations.
+//! Reading order: `approval` (flows, instances, and the one function that moves them), `automation` (where a run stands).
+//! Invariant: pure: no clock, no database, nothing that waits; what must be known is asked of a trait, what must be done
+//! outside is told as an effect.
 
+pub mod approval;
 pub mod automation;

@@ -37,6 +37,15 @@ pub enum Code {
     Busy,
     ScriptFailed,
     DepthExceeded,
+    TaskClosed,
+    NotYourTask,
+    TargetRefused,
+    WindowClosed,
+    AlreadyRunning,
+    AlreadySeated,
+    NestedSign,
+    TooSoon,
+    ClaimLost,
 }
 
 impl Code {
@@ -71,6 +80,15 @@ impl Code {
             Self::Busy => "busy",
             Self::ScriptFailed => "script_failed",
             Self::DepthExceeded => "depth_exceeded",
+            Self::TaskClosed => "task_closed",
+            Self::NotYourTask => "not_your_task",
+            Self::TargetRefused => "target_refused",
+            Self::WindowClosed => "window_closed",
+            Self::AlreadyRunning => "already_running",
+            Self::AlreadySeated => "already_seated",
+            Self::NestedSign => "nested_sign",
+            Self::TooSoon => "too_soon",
+            Self::ClaimLost => "claim_lost",
         }
     }
 
@@ -80,12 +98,20 @@ impl Code {
         match self {
             Self::Malformed | Self::UnknownField | Self::UnknownEntity => 400,
             Self::Unauthenticated => 401,
-            Self::Forbidden => 403,
+            Self::Forbidden | Self::NotYourTask => 403,
             Self::NotFound => 404,
-            Self::NotUnique | Self::DuplicateFound | Self::Restricted | Self::Locked => 409,
+            Self::NotUnique
+            | Self::DuplicateFound
+            | Self::Restricted
+            | Self::Locked
+            | Self::TaskClosed
+            | Self::AlreadyRunning
+            | Self::AlreadySeated
+            | Self::ClaimLost
+            | Self::WindowClosed => 409,
             Self::StaleVersion => 412,
             Self::TooLarge => 413,
-            Self::RateLimited => 429,
+            Self::RateLimited | Self::TooSoon => 429,
             Self::Busy => 503,
             Self::WrongType
             | Self::Required
@@ -99,6 +125,8 @@ impl Code {
             | Self::Limit
             | Self::IdempotencyMismatch
             | Self::ScriptFailed
+            | Self::TargetRefused
+            | Self::NestedSign
             | Self::DepthExceeded => 422,
         }
     }

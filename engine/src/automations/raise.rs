@@ -44,7 +44,7 @@ pub(crate) struct Happened {
 /// do not.
 pub(crate) fn sets_off(cause: Cause) -> bool {
     match cause {
-        Cause::Request | Cause::Import | Cause::Computed | Cause::Cascade | Cause::Automation => true,
+        Cause::Request | Cause::Import | Cause::Computed | Cause::Cascade | Cause::Automation | Cause::Flow => true,
         Cause::Seed | Cause::Undo | Cause::Publish => false,
     }
 }
@@ -225,7 +225,8 @@ pub(crate) fn acting(cx: &Ctx, person: Option<&Ctx>, depth: u8) -> Ctx {
         app: Arc::clone(&cx.app),
         now: cx.now,
         channel: Channel::Request,
-        cause: Cause::Automation,
+        // What a flow does itself passes its own lock.
+        cause: if cx.cause == Cause::Flow { Cause::Flow } else { Cause::Automation },
         change_set: None,
         depth,
     }
@@ -262,7 +263,6 @@ pub(crate) fn after(w: &Writer<'_>, happened: &[Happened]) -> Result<(), Error> 
 }
 
 /// Writes the runs that something else about a record sets off.
-#[expect(dead_code, reason = "approvals, clocks and web forms raise signals")]
 pub(crate) fn signal(w: &Writer<'_>, entity: EntityId, record: Uuid, signal: &Signal<'_>) -> Result<(), Error> {
     let Some(cells) = w.reader.read(entity, record)? else { return Ok(()) };
     let plans = w.app.automations.of(entity).iter().filter(|plan| plan.trigger.hears(signal) && holds(w, plan, entity, None, &cells));

@@ -59,7 +59,6 @@ pub(crate) struct Question {
 #[derive(Clone, Debug)]
 pub(crate) enum Signal<'a> {
     /// An approval flow was `decided`, `started` or `returned`, with its result.
-    #[expect(dead_code, reason = "approvals tell it")]
     Approval { word: &'a str, flow: &'a str, result: Option<&'a str> },
     /// A clock came to its `warning` or was `missed`.
     #[expect(dead_code, reason = "clocks tell it")]

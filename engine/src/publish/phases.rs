@@ -320,6 +320,12 @@ fn switch(tx: &Tx, going: &Going, ending: &Ending) -> Result<Lost, Error> {
     } else if !going.fillings.is_empty() {
         lost = fill_all(&writer, going)?;
     }
+    for def in going.new.schema.entities.iter().filter(|def| def.find("approval_state").is_some()) {
+        // What was there before its flow was not submitted.
+        if going.old.schema.find(def.name.as_str()).is_some_and(|was| was.find("approval_state").is_none()) {
+            tx.fill_empty(def, "approval_state", &Value::text("none"))?;
+        }
+    }
     for step in &Plan::of(tx, &going.new.schema)?.indexes {
         tx.apply(step).map_err(|fault| not_unique(&going.new, step, fault))?;
     }

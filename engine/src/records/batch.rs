@@ -166,16 +166,22 @@ fn each(cx: &Ctx, tx: &Tx, batch: &Batch) -> Result<(Results, Vec<ChangeNote>), 
 fn run(cx: &Ctx, tx: &Tx, entity: EntityId, submissions: &[Submission]) -> Result<(Results, Vec<ChangeNote>), Error> {
     let writer = Writer::new(cx, tx);
     let results = write::write_slice(&writer, entity, submissions)?;
+    let notes = notes_of(&writer)?;
+    Ok((results, notes))
+}
+
+/// Writes the log of a writer and what its changes set off; what others are told after the commit.
+pub(crate) fn notes_of(writer: &Writer<'_>) -> Result<Vec<ChangeNote>, Error> {
     let happened = std::mem::take(&mut writer.log.borrow_mut().happened);
     if !happened.is_empty() {
-        crate::automations::raise::after(&writer, &happened)?;
+        crate::automations::raise::after(writer, &happened)?;
     }
     let mut log = writer.log.borrow_mut();
-    log.flush(tx)?;
+    log.flush(writer.tx)?;
+    let name = |entity| writer.app.schema.entity(entity).name.to_string();
     let mut notes = std::mem::take(&mut log.told);
-    notes.extend(log.touched.drain(..).map(|(entity, id, op)| ChangeNote { entity: cx.app.schema.entity(entity).name.to_string(), id, op }));
-    drop(log);
-    Ok((results, notes))
+    notes.extend(log.touched.drain(..).map(|(entity, id, op)| ChangeNote { entity: name(entity), id, op }));
+    Ok(notes)
 }
 
 /// Writes within a transaction that is open already: imports and data that comes with apps.

@@ -30,11 +30,15 @@ mod submission;
 pub(crate) mod write;
 
 pub use batch::{Batch, ChangeNote, Idempotency};
-pub(crate) use batch::{current_or_superseded, write_in};
+pub(crate) use batch::{current_or_superseded, notes_of, write_in};
 pub use choices::Choosing;
+pub(crate) use fill::along;
 pub use history::Op;
+pub(crate) use history::{json_of, sealed};
+pub(crate) use numbering::flow_number;
 pub use preview::{Allowed, FieldState, FormState, MoveChoice};
 pub(crate) use read::list as list_in;
+pub(crate) use read::one as one_in;
 pub use read::{ListAnswer, ListRequest, RecordAnswer, Total};
 pub use shape::Shape;
 pub use submission::{Channel, Outcome, Submission, Written};

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Datelike, Utc};
 use chrono_tz::Tz;
 use model::field::{Role, TextContext};
-use model::{FieldDef, Value};
+use model::{Cells, EntityDef, FieldDef, Value};
 use rules::query::{SystemView, resolve_path};
 
 use crate::error::Error;
@@ -38,7 +38,17 @@ pub(crate) fn give(w: &Writer<'_>, slice: &Slice<'_>, row: &mut Row) -> Result<(
     Ok(())
 }
 
-fn next(w: &Writer<'_>, slice: &Slice<'_>, row: &Row, field: &FieldDef, (pattern, no_gaps): (&str, bool)) -> Result<String, Error> {
+fn next(w: &Writer<'_>, slice: &Slice<'_>, row: &Row, field: &FieldDef, rule: (&str, bool)) -> Result<String, Error> {
+    numbered(w, slice.def, &row.after, &format!("{}.{}", slice.def.name, field.name), rule)
+}
+
+/// The next number of a flow, for one of its records.
+pub(crate) fn flow_number(w: &Writer<'_>, def: &EntityDef, record: uuid::Uuid, flow: &str, pattern: &str) -> Result<String, Error> {
+    let cells = w.reader.read(def.id, record)?.unwrap_or_default();
+    numbered(w, def, &cells, &format!("approval {flow}"), (pattern, false))
+}
+
+fn numbered(w: &Writer<'_>, def: &EntityDef, cells: &Cells, counter: &str, (pattern, no_gaps): (&str, bool)) -> Result<String, Error> {
     let (mut head, mut tail, mut width) = (String::new(), String::new(), None);
     for part in parts(pattern) {
         let target = if width.is_none() { &mut head } else { &mut tail };
@@ -49,13 +59,13 @@ fn next(w: &Writer<'_>, slice: &Slice<'_>, row: &Row, field: &FieldDef, (pattern
             Part::Name(name) => {
                 let text = match date_part(name, w.cx.now, w.cx.workspace_zone()) {
                     Some(text) => text,
-                    None => path_text(w, slice, row, name)?,
+                    None => path_text(w, def, cells, name)?,
                 };
                 target.push_str(&text);
             }
         }
     }
-    let key = format!("{}.{}:{head}", slice.def.name, field.name);
+    let key = format!("{counter}:{head}");
     let number = if no_gaps { w.tx.next_number(&key)? } else { w.tx.next_number_apart(&key)? };
     Ok(match width {
         Some(width) => format!("{head}{number:0width$}{tail}"),
@@ -101,10 +111,10 @@ fn date_part(name: &str, now: DateTime<Utc>, zone: Tz) -> Option<String> {
     })
 }
 
-fn path_text(w: &Writer<'_>, slice: &Slice<'_>, row: &Row, name: &str) -> Result<String, Error> {
+fn path_text(w: &Writer<'_>, def: &EntityDef, record: &Cells, name: &str) -> Result<String, Error> {
     let schema = &w.app.schema;
-    let Ok(path) = resolve_path(schema, slice.def.id, name, &SystemView, "") else { return Ok(String::new()) };
-    let cells = along(w, &path, &row.after)?;
+    let Ok(path) = resolve_path(schema, def.id, name, &SystemView, "") else { return Ok(String::new()) };
+    let cells = along(w, &path, record)?;
     let typed = path.target(schema).typed.clone();
     Ok(typed.map(|typed| typed.text(&cells, TextContext { locale: "en", zone: w.cx.workspace_zone() })).unwrap_or_default())
 }

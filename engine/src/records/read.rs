@@ -118,7 +118,15 @@ impl Engine {
     /// `NotFound` where it is not there or out of sight; faults of the shape.
     pub async fn get(&self, cx: &Ctx, entity: EntityId, id: Uuid, shape: &Shape) -> Result<RecordAnswer, Error> {
         let (cx, shape) = (cx.clone(), shape.clone());
-        self.store().read(move |tx| one(&cx, tx, entity, id, &shape)?.ok_or(Error::NotFound)).await
+        self.store()
+            .read(move |tx| match one(&cx, tx, entity, id, &shape)? {
+                Some(found) => Ok(found),
+                None => match crate::approvals::wider(&cx, tx, entity, id)? {
+                    Some(wider) => one(&wider, tx, entity, id, &shape)?.ok_or(Error::NotFound),
+                    None => Err(Error::NotFound),
+                },
+            })
+            .await
     }
 
     /// A page of a list.

@@ -19,11 +19,13 @@ use crate::error::Error;
 use crate::records::{Batch, Channel, Submission};
 use crate::{Engine, Options};
 
+mod approvals;
 mod compare;
 mod press;
 mod sinks;
 mod told;
 mod verbs;
+mod workings;
 
 /// What became of a scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]

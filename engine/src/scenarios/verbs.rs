@@ -14,8 +14,8 @@ use crate::ctx::Ctx;
 use crate::error::Error;
 use crate::records::{ListRequest, Shape, Submission, Total};
 
-type Step = Map<String, Json>;
-type Done<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
+pub(super) type Step = Map<String, Json>;
+pub(super) type Done<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
 
 /// Why a step did not do what it says: an error of the engine, which a step may expect, or something else.
 pub(super) enum Failure {
@@ -35,7 +35,7 @@ impl From<String> for Failure {
     }
 }
 
-type Verb = for<'a> fn(&'a mut Stage, &'a Step) -> Done<'a>;
+pub(super) type Verb = for<'a> fn(&'a mut Stage, &'a Step) -> Done<'a>;
 
 /// Every verb.
 const VERBS: &[(&str, Verb)] = &[
@@ -58,11 +58,16 @@ const VERBS: &[(&str, Verb)] = &[
 
 /// Runs a step, and holds what it expects against what happened.
 pub(super) async fn run(stage: &mut Stage, step: &Step) -> Result<(), String> {
-    let Some((_, verb)) = VERBS.iter().find(|(name, _)| step.contains_key(*name)) else {
+    let Some((_, verb)) = VERBS.iter().chain(super::approvals::VERBS).chain(super::workings::VERBS).find(|(name, _)| step.contains_key(*name)) else {
         let keys: Vec<&str> = step.keys().map(String::as_str).collect();
         return Err(format!("this step has no verb that is known: {}", keys.join(", ")));
     };
-    match (verb(stage, step).await, step.get("expect_error")) {
+    judged(verb(stage, step).await, step)
+}
+
+/// What happened, held against what the step expects.
+pub(super) fn judged(done: Result<(), Failure>, step: &Step) -> Result<(), String> {
+    match (done, step.get("expect_error")) {
         (Ok(()), None) => Ok(()),
         (Ok(()), Some(expected)) => Err(format!("it succeeded, {expected} was expected")),
         (Err(Failure::Other(reason)), _) => Err(reason),
@@ -110,7 +115,7 @@ pub(super) fn word<'s>(step: &'s Step, key: &str) -> Result<&'s str, String> {
 }
 
 /// The record that a verb is about.
-fn subject(stage: &Stage, step: &Step, verb: &str) -> Result<(String, uuid::Uuid), String> {
+pub(super) fn subject(stage: &Stage, step: &Step, verb: &str) -> Result<(String, uuid::Uuid), String> {
     let name = word(step, verb)?;
     stage.record(name).ok_or_else(|| format!("there is no record `{name}`"))
 }

@@ -134,6 +134,18 @@ impl Tx {
         Ok(())
     }
 
+    /// Gives a value to every record that has none in a field.
+    ///
+    /// # Errors
+    /// Where the database cannot.
+    pub fn fill_empty(&self, def: &EntityDef, field: &str, value: &Value) -> Result<(), Fault> {
+        let Some(column) = def.slot(field).and_then(|slot| def.columns.get(slot)) else { return Ok(()) };
+        let mut sql = self.sql();
+        sql.push("UPDATE ").name(&def.table).push(" SET ").name(&column.name).push(" = ").bind(column.storage, value.clone());
+        sql.push(" WHERE ").name(&column.name).push(" IS NULL");
+        self.execute(&sql).map(drop)
+    }
+
     /// Removes records for good.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use crate::http::caller::{nothing_here, wrong_method};
 use crate::state::RuntimeState;
 
 mod admin;
+mod approvals;
 pub mod archive;
 mod around_records;
 mod auth;
@@ -31,6 +32,7 @@ mod shape;
 pub(crate) fn router() -> Router<RuntimeState> {
     let routes = Router::new()
         .merge(admin::router())
+        .merge(approvals::router())
         .merge(around_records::router())
         .merge(auth::router())
         .merge(automations::router())

@@ -6,6 +6,7 @@
 mod access;
 mod accounts;
 mod aggregate;
+mod approvals;
 mod apps;
 mod automations;
 mod bad_input;

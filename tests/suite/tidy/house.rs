@@ -29,7 +29,7 @@ const HOMES: &[(&str, &[&str])] = &[
     // Words that every floor speaks.
     ("chrono", &["model", "rules", "store", "flow", "render", "engine", "runtime", "server"]),
     ("chrono-tz", &["model", "rules", "store", "render", "engine"]),
-    ("indexmap", &["model", "rules", "engine", "runtime", "server"]),
+    ("indexmap", &["model", "rules", "flow", "engine", "runtime", "server"]),
     ("rust_decimal", &["model", "rules", "store", "flow", "render", "engine", "runtime"]),
     ("serde", &["model", "rules", "store", "flow", "render", "engine", "runtime", "designer", "server"]),
     ("serde_json", &["model", "rules", "store", "flow", "render", "engine", "runtime", "designer", "server"]),

@@ -1,11 +1,14 @@
 //! In charge of checking approval flows: their tree, who decides, what each step may do with fields.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value as Json};
 
 use super::checking::Checking;
 use super::steps::{self, Setting};
 use super::world::Known;
-use crate::doc::{Approval, Step};
+use crate::doc::Step;
+use crate::doc::approval::{self, Approval};
 use crate::fault::escape_pointer;
 use crate::name::Name;
 
@@ -42,10 +45,100 @@ pub(super) fn check(c: &mut Checking<'_, '_>) {
         if !approval.steps.values().any(|step| matches!(step.kind.as_str(), "approve" | "handle" | "auto_approve" | "auto_reject" | "subflow")) {
             c.warn(format!("{at}/steps"), "nobody decides anything in this flow");
         }
+        shapes(c, &at, approval);
+        reach(c, &at, approval);
         for (name, step) in &approval.steps {
             self::step(c, &format!("{at}/steps/{name}"), approval, entity, step);
         }
         around(c, &at, approval, entity);
+    }
+}
+
+/// What does not have the shape that its kind takes.
+fn shapes(c: &mut Checking<'_, '_>, at: &str, approval: &Approval) {
+    let settings = &approval.settings;
+    let tops = [
+        ("start", approval::read_key::<approval::FlowStart>(settings, "start").err()),
+        ("settings", approval::read_key::<approval::FlowSettings>(settings, "settings").err()),
+    ];
+    for (key, message) in tops {
+        if let Some(message) = message {
+            c.error(format!("{at}/{key}"), message);
+        }
+    }
+    for (name, step) in &approval.steps {
+        let settings = &step.settings;
+        let wrong = match step.kind.as_str() {
+            "start" => approval::read::<approval::StartDoc>(settings).err(),
+            "approve" | "handle" => approval::read::<approval::DecisionDoc>(settings).err(),
+            "cc" => approval::read::<approval::CopyDoc>(settings).err(),
+            "exclusive" | "parallel" | "inclusive" => approval::read::<approval::SplitDoc>(settings).err(),
+            "route" => approval::read::<approval::RouteDoc>(settings).err(),
+            "delay" => approval::read::<approval::DelayDoc>(settings).err(),
+            "subflow" => approval::read::<approval::SubflowDoc>(settings).err(),
+            "auto_approve" | "auto_reject" => approval::read::<approval::AutoDoc>(settings).err(),
+            _ => None,
+        };
+        if let Some(message) = wrong {
+            c.error(format!("{at}/steps/{name}"), message);
+        }
+    }
+}
+
+/// The branches that run beside others on the way to each step, from the outside.
+fn branches_of(approval: &Approval) -> HashMap<&str, Vec<String>> {
+    let mut found: HashMap<&str, Vec<String>> = HashMap::new();
+    let mut todo: Vec<(&Name, Vec<String>)> = approval.root.iter().map(|name| (name, Vec::new())).collect();
+    while let Some((name, way)) = todo.pop() {
+        let Some((name, step)) = approval.steps.get_key_value(name) else { continue };
+        if found.insert(name.as_str(), way.clone()).is_some() {
+            continue;
+        }
+        let beside = matches!(step.kind.as_str(), "parallel" | "inclusive");
+        for (branch, json) in step.settings.get("branches").and_then(Json::as_object).into_iter().flatten() {
+            let way = if beside { way.iter().cloned().chain([format!("{name}/{branch}")]).collect() } else { way.clone() };
+            let inner = json.get("steps").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str);
+            todo.extend(inner.filter_map(|name| approval.steps.get_key_value(name)).map(|(name, _)| (name, way.clone())));
+        }
+        let after = step.settings.get("on_reject").and_then(|on_reject| on_reject.get("steps")).and_then(Json::as_array);
+        let inner = after.into_iter().flatten().filter_map(Json::as_str);
+        todo.extend(inner.filter_map(|name| approval.steps.get_key_value(name)).map(|(name, _)| (name, way.clone())));
+    }
+    found
+}
+
+/// Ways that can never be gone, a split without a way out, and steps that wave things through.
+fn reach(c: &mut Checking<'_, '_>, at: &str, approval: &Approval) {
+    let ways = branches_of(approval);
+    let reaches = |from: &str, to: &str| match (ways.get(from), ways.get(to)) {
+        (Some(from), Some(to)) => from.starts_with(to),
+        _ => true,
+    };
+    for (name, step) in &approval.steps {
+        let at = format!("{at}/steps/{name}");
+        for (index, to) in step.settings.get("return").and_then(|back| back.get("to")).and_then(Json::as_array).into_iter().flatten().enumerate() {
+            if let Some(to) = to.as_str().filter(|to| !reaches(name.as_str(), to)) {
+                c.warn(format!("{at}/return/to/{index}"), format!("`{to}` is in another branch: nothing can go back there from here"));
+            }
+        }
+        if let Some(to) = step.settings.get("to").and_then(Json::as_str).filter(|_| step.kind == "route")
+            && ways.get(name.as_str()) != ways.get(to)
+            && approval.steps.contains_key(to)
+        {
+            c.warn(format!("{at}/to"), format!("`{to}` is in another branch: a jump cannot go there"));
+        }
+        let branches = step.settings.get("branches").and_then(Json::as_object);
+        let has_default = |branch: &Json| branch.get("default") == Some(&Json::Bool(true)) || branch.get("when").is_none();
+        if step.kind == "exclusive" && branches.is_some_and(|branches| !branches.values().any(has_default)) {
+            c.error(format!("{at}/branches"), "one branch must be the default: `\"default\": true`");
+        }
+        if step.kind == "approve" && step.settings.get("if_empty").and_then(Json::as_str) == Some("pass") {
+            c.warn(format!("{at}/if_empty"), "where nobody is found this step passes by itself");
+        }
+        let closing = step.settings.get("timeouts").and_then(Json::as_array).into_iter().flatten();
+        if closing.filter(|timeout| matches!(timeout.get("do").and_then(Json::as_str), Some("approve" | "reject" | "transfer"))).count() > 1 {
+            c.error(format!("{at}/timeouts"), "one deadline at most may close a task: approve, reject or transfer");
+        }
     }
 }
 

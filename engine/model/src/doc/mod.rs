@@ -2,6 +2,8 @@
 //! Invariant: unknown keys are refused; canonical output of a document read is the same for the same meaning.
 
 mod app;
+pub mod approval;
+mod approver;
 mod entity;
 mod field;
 pub mod folders;
@@ -12,6 +14,7 @@ mod role;
 mod value_spec;
 
 pub use app::{App, AppInfo, Demo, DemoFile, FORMAT, MenuItem, OnUpgrade, Package, Seed, TodayItem};
+pub use approval::Approval;
 pub use entity::{DepartmentMode, Entity, MemberRight, OwnerMode, Rule, UniqueKey};
 pub use field::{COMMON_KEYS, ChoiceOption, Condition, Field, FieldCommon, Fill, FillFind, FillFrom, FindOne};
 pub use pipeline::{ChecklistItem, ConditionalRequirement, Next, Pipeline, Requirement, Stage, StageKind, Transition};
@@ -20,8 +23,8 @@ pub use presentation::{
     ViewColumn, ViewKind, Widget,
 };
 pub use process::{
-    Approval, Automation, Calendar, Connector, Conversion, ConversionTarget, EmptyCell, Holidays, Import, ImportMode, Pool, Repeat, RunAs, RunWhen,
-    Scenario, ScenarioDepartment, Step, WebForm,
+    Automation, Calendar, Connector, Conversion, ConversionTarget, EmptyCell, Holidays, Import, ImportMode, Pool, Repeat, RunAs, RunWhen, Scenario,
+    ScenarioDepartment, Step, WebForm,
 };
 pub use role::{
     Allowed, DesignRight, DesignWord, EntityRights, FieldAccess, FieldRule, FilterScope, Needs, Role, Scope, ScopeWord, ScopedAccess, ThroughScope,

@@ -134,25 +134,6 @@ pub struct ConversionTarget {
     pub lines: IndexMap<Name, ValueSpec>,
 }
 
-/// An approval flow: a tree of steps in a flat map.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Approval {
-    /// The entity, bare or qualified.
-    pub entity: String,
-    /// What people call it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub label: Option<Label>,
-    /// The steps.
-    #[serde(default)]
-    pub steps: IndexMap<Name, Step>,
-    /// The top steps, in order.
-    #[serde(default)]
-    pub root: Vec<Name>,
-    /// Start, policies and results.
-    #[serde(flatten)]
-    pub settings: Map<String, Json>,
-}
-
 /// A public pool.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -140,11 +140,17 @@ impl Building<'_> {
     }
 
     fn compile_fields(&mut self, apps: &IndexMap<Name, Arc<App>>) {
+        let flows = apps.iter().flat_map(|(name, app)| app.approvals.values().map(|flow| qualify(name.as_str(), &flow.entity)));
+        let with_flow: std::collections::HashSet<String> = flows.collect();
         for draft in &mut self.drafts {
             let Some(own_app) = Name::parse(draft.name.app()) else { continue };
-            for (name, holds) in system::fields_of(&draft.doc, draft.is_line) {
+            let has_flow = with_flow.contains(draft.name.as_str());
+            for (name, holds) in system::fields_of(&draft.doc, draft.is_line, has_flow) {
                 let Some(name) = Name::parse(name) else { continue };
-                draft.fields.push(system_field(name, holds, &own_app));
+                match system_field(name, holds, &own_app) {
+                    Ok(field) => draft.fields.push(field),
+                    Err(faults) => self.faults.extend(faults),
+                }
             }
             for name in ordered(&draft.doc) {
                 let Some(doc) = draft.doc.fields.get(&name) else { continue };
@@ -510,13 +516,19 @@ fn compile_field(doc: &Field, app_name: &str, app: &App, apps: &IndexMap<Name, A
     kind.compile(doc, &CompileContext { currency: &currency_of(app), options: &options, stages: &stages })
 }
 
-fn system_field(name: Name, holds: Holds, app: &Name) -> FieldDraft {
+fn system_field(name: Name, holds: Holds, app: &Name) -> Result<FieldDraft, Vec<Diagnostic>> {
     let doc = holds.document();
-    let shape = match holds {
-        Holds::Id | Holds::User | Holds::Department => Shape::Own(Arc::new(IdField)),
-        Holds::Number | Holds::Moment => Shape::Like(Box::new(doc.clone())),
+    let (role, shape) = match holds {
+        Holds::Id | Holds::User | Holds::Department => (holds.role(), Shape::Own(Arc::new(IdField))),
+        Holds::Number | Holds::Moment => (holds.role(), Shape::Like(Box::new(doc.clone()))),
+        Holds::Approval => {
+            let kind = field::kind(&doc.kind).ok_or_else(|| vec![Diagnostic::error("", format!("there is no kind `{}`", doc.kind))])?;
+            let Compiled { role, shape } =
+                kind.compile(&doc, &CompileContext { currency: DEFAULT_CURRENCY, options: &|_| None, stages: &|_| None })?;
+            (role, shape)
+        }
     };
-    FieldDraft { name, app: app.clone(), doc, role: holds.role(), shape, typed: None, system: true, targets: Vec::new(), pointer: String::new() }
+    Ok(FieldDraft { name, app: app.clone(), doc, role, shape, typed: None, system: true, targets: Vec::new(), pointer: String::new() })
 }
 
 /// The names of an entity's fields in their order; fields that the order misses come last.

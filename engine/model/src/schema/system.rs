@@ -33,10 +33,11 @@ pub(super) enum Holds {
     Moment,
     User,
     Department,
+    Approval,
 }
 
 /// The system fields of `entity`, in order; `is_line` adds the position among its siblings.
-pub(super) fn fields_of(entity: &Entity, is_line: bool) -> Vec<(&'static str, Holds)> {
+pub(super) fn fields_of(entity: &Entity, is_line: bool, has_flow: bool) -> Vec<(&'static str, Holds)> {
     let mut fields = vec![
         ("id", Holds::Id),
         ("version", Holds::Number),
@@ -55,6 +56,9 @@ pub(super) fn fields_of(entity: &Entity, is_line: bool) -> Vec<(&'static str, Ho
     if is_line {
         fields.push(("position", Holds::Number));
     }
+    if has_flow {
+        fields.push(("approval_state", Holds::Approval));
+    }
     fields
 }
 
@@ -66,6 +70,7 @@ impl Holds {
             Self::Number => "integer",
             Self::Moment => "datetime",
             Self::User | Self::Department => "reference",
+            Self::Approval => return approval(),
         })
     }
 
@@ -74,7 +79,7 @@ impl Holds {
         match self {
             Self::User => Some("core.user"),
             Self::Department => Some("core.department"),
-            Self::Id | Self::Number | Self::Moment => None,
+            Self::Id | Self::Number | Self::Moment | Self::Approval => None,
         }
     }
 
@@ -92,6 +97,26 @@ impl Holds {
             None => Role::Plain,
         }
     }
+}
+
+/// The state of a record's approval, as a choice.
+fn approval() -> Field {
+    let options = serde_json::json!({
+        "none": {"label": {"en": "Not submitted", "zh-CN": "未提交", "zh-TW": "未提交"}, "color": "gray"},
+        "running": {"label": {"en": "In approval", "zh-CN": "审批中", "zh-TW": "簽核中"}, "color": "blue"},
+        "returned": {"label": {"en": "Returned", "zh-CN": "已退回", "zh-TW": "已退回"}, "color": "orange"},
+        "approved": {"label": {"en": "Approved", "zh-CN": "已通过", "zh-TW": "已通過"}, "color": "green"},
+        "rejected": {"label": {"en": "Rejected", "zh-CN": "已拒绝", "zh-TW": "已拒絕"}, "color": "red"},
+        "withdrawn": {"label": {"en": "Withdrawn", "zh-CN": "已撤回", "zh-TW": "已撤回"}, "color": "gray"},
+        "revoked": {"label": {"en": "Revoked", "zh-CN": "已撤销", "zh-TW": "已撤銷"}, "color": "red"},
+        "ended": {"label": {"en": "Ended", "zh-CN": "已终止", "zh-TW": "已終止"}, "color": "gray"}
+    });
+    let label = serde_json::json!({"en": "Approval", "zh-CN": "审批状态", "zh-TW": "簽核狀態"});
+    let mut field = Field::of_kind("choice");
+    field.settings.insert("options".to_owned(), options);
+    field.common.label = serde_json::from_value(label).ok();
+    field.common.default = Some(crate::doc::ValueSpec::Plain("none".into()));
+    field
 }
 
 /// An id: of the record itself, or of a user or department.

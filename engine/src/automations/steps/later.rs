@@ -10,7 +10,6 @@ use crate::automations::running::{Hand, Running};
 use crate::error::Error;
 
 pub(super) static CONVERT: Later = Later("convert");
-pub(super) static START_APPROVAL: Later = Later("start_approval");
 pub(super) static PRINT: Later = Later("print");
 pub(super) static SCRIPT: Later = Later("script");
 

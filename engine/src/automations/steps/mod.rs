@@ -21,6 +21,7 @@ mod for_each;
 mod later;
 mod messages;
 mod move_to;
+mod start_approval;
 mod update;
 mod wait;
 mod webhook;
@@ -103,7 +104,7 @@ static KINDS: &[&dyn StepKind] = &[
     &for_each::ForEach,
     &wait::Wait,
     &later::CONVERT,
-    &later::START_APPROVAL,
+    &start_approval::StartApproval,
     &later::PRINT,
     &later::SCRIPT,
 ];

@@ -4,7 +4,7 @@
 
 use model::{Storage, Value};
 
-use super::{Table, access, change, file, idempotency, job, member, number, outbox, personal, revision, run, stay, timer};
+use super::{Table, access, approval, change, file, idempotency, job, member, number, outbox, personal, revision, run, stay, timer};
 use crate::fault::Fault;
 use crate::sql::Decode;
 use crate::tx::Tx;
@@ -31,6 +31,11 @@ const TABLES: &[&Table] = &[
     &run::RUN,
     &run::RUN_STEP,
     &run::DEFINITION,
+    &approval::APPROVAL,
+    &approval::APPROVAL_EVENT,
+    &approval::APPROVAL_TASK,
+    &approval::APPROVAL_COPY,
+    &approval::PROXY,
     &personal::SAVED_VIEW,
     &personal::PREFERENCE,
 ];

@@ -9,6 +9,7 @@ use crate::sql::{Decode, Sql};
 use crate::tx::{Lock, Tx};
 
 pub mod access;
+pub mod approval;
 pub mod change;
 pub mod file;
 pub mod idempotency;
@@ -160,6 +161,19 @@ impl Tx {
         sql.push(" LIMIT ").bind(Storage::Int, Value::Int(i64::from(limit)));
         sql.push(self.dialect().lock(lock));
         self.query(&sql, &table.decodes())
+    }
+
+    /// How many rows fit.
+    ///
+    /// # Errors
+    /// Where the database cannot.
+    pub fn how_many(&self, table: &Table, fit: &[Cond<'_>]) -> Result<u64, Fault> {
+        let mut sql = self.sql();
+        sql.push("SELECT count(*) FROM ").name(table.name);
+        conditions(&mut sql, table, fit);
+        let rows = self.query(&sql, &[Decode::Plain(Storage::Int)])?;
+        let count = rows.first().and_then(|row| row.first()).and_then(Value::as_int).unwrap_or_default();
+        Ok(u64::try_from(count).unwrap_or_default())
     }
 
     /// Sets columns of the rows that fit; how many there were.

@@ -1,0 +1,133 @@
+//! In charge of what those who manage a flow may do with an instance; each with a reason that all can read.
+
+use model::Name;
+use model::doc::approval::IfInitiator;
+use uuid::Uuid;
+
+use super::command::{AdminAct, Refusal, Result as As};
+use super::event::{Event, Reason};
+use super::instance::{Seat, State, TokenId, TokenState, VisitId, VisitOutcome};
+use super::machine::Machine;
+
+impl Machine<'_> {
+    pub(crate) fn step_in(&mut self, act: &AdminAct, opinion: Option<&str>) -> Result<(), Refusal> {
+        if self.actor.person.is_some() && !self.actor.manages {
+            return Err(Refusal::Forbidden);
+        }
+        let opinion = opinion.map(str::trim).filter(|opinion| !opinion.is_empty());
+        if opinion.is_none() && self.actor.person.is_some() {
+            return Err(Refusal::Required("opinion"));
+        }
+        if !self.instance.state.is_live() {
+            return Err(Refusal::TaskClosed);
+        }
+        let (by, told) = (self.actor.person, opinion.map(str::to_owned));
+        match act {
+            AdminAct::Jump { to } => self.jump(to, opinion),
+            AdminAct::Replace { user, by } => self.replace(*user, *by, opinion),
+            AdminAct::End { result } => self.end(*result, opinion),
+            AdminAct::Unlock => {
+                self.emit(Event::Unlocked { by, opinion: told });
+                Ok(())
+            }
+            AdminAct::Suspend if self.instance.suspended => Err(Refusal::TaskClosed),
+            AdminAct::Suspend => {
+                self.emit(Event::Suspended { by, opinion: told });
+                Ok(())
+            }
+            AdminAct::Resume => self.resume(opinion),
+        }
+    }
+
+    /// Lets it go on: after a rest, or where it stood still.
+    fn resume(&mut self, opinion: Option<&str>) -> Result<(), Refusal> {
+        let parked: Vec<(TokenId, Name)> = self.instance.parked().map(|token| (token.id, token.at.clone())).collect();
+        if !self.instance.suspended && parked.is_empty() {
+            return Err(Refusal::TaskClosed);
+        }
+        if self.instance.suspended {
+            self.emit(Event::Resumed { by: self.actor.person, opinion: opinion.map(str::to_owned) });
+        }
+        for (token, at) in parked {
+            let back = self.instance.token(token).is_some_and(|token| token.back);
+            self.stop(token, VisitOutcome::Cancelled, Some(&Reason::Admin));
+            self.emit(Event::Unparked { token });
+            self.send(token, &at, back);
+        }
+        Ok(())
+    }
+
+    /// The token that stands for a step's branch: the root's for what is in none.
+    fn token_of(&self, splits: &[(Name, Name)]) -> Option<TokenId> {
+        let branches = |token: &super::Token| {
+            let mut way = Vec::new();
+            let mut at = Some(token);
+            while let Some(there) = at {
+                way.extend(there.branch.clone());
+                at = there.parent.and_then(|parent| self.instance.token(parent));
+            }
+            way.reverse();
+            way
+        };
+        let live = |token: &&super::Token| matches!(token.state, TokenState::Active | TokenState::Forked);
+        self.instance.tokens.iter().filter(live).find(|token| branches(token) == splits).map(|token| token.id)
+    }
+
+    fn jump(&mut self, to: &Name, opinion: Option<&str>) -> Result<(), Refusal> {
+        if self.flow.node(to.as_str()).is_none() || self.instance.suspended {
+            return Err(Refusal::TargetRefused);
+        }
+        let token = self.token_of(&self.flow.splits(to.as_str())).ok_or(Refusal::TargetRefused)?;
+        let below = self.below(token);
+        self.end_tokens(&below, Some(&Reason::Admin));
+        self.stop(token, VisitOutcome::Cancelled, Some(&Reason::Admin));
+        let over: Vec<VisitId> = self.instance.visits.iter().filter(|visit| !visit.superseded && visit.node == *to).map(|visit| visit.id).collect();
+        if !over.is_empty() {
+            self.emit(Event::Superseded { visits: over });
+        }
+        self.emit(Event::Jumped { by: self.actor.person, token, to: to.clone(), opinion: opinion.map(str::to_owned) });
+        let is_start = *to == *self.flow.first();
+        self.send(token, to, is_start);
+        Ok(())
+    }
+
+    fn replace(&mut self, user: Uuid, by: Uuid, opinion: Option<&str>) -> Result<(), Refusal> {
+        let seats: Vec<Seat> = self.instance.tasks().filter(|seat| seat.is_of(user)).cloned().collect();
+        if seats.is_empty() {
+            return Err(Refusal::TaskClosed);
+        }
+        for seat in &seats {
+            let (.., node) = self.node_of(seat.visit).ok_or(Refusal::TaskClosed)?;
+            match node.decision() {
+                Some(doc) => self.may_sit(doc, seat.visit, by, "by")?,
+                None if self.is_active(by)? => {}
+                None => return Err(Refusal::BadPerson("by")),
+            }
+        }
+        for seat in seats {
+            let Some((.., node)) = self.node_of(seat.visit) else { continue };
+            match node.decision() {
+                Some(doc) => self.hand_on(&seat, by, doc, opinion, None)?,
+                None => self.emit(Event::HolderChanged { seat: seat.id, holder: by, until: None }),
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, result: As, opinion: Option<&str>) -> Result<(), Refusal> {
+        let state = match result {
+            As::Approved => State::Approved,
+            As::Rejected => State::Rejected,
+            As::Ended => State::Ended,
+        };
+        // Nobody says yes to what they asked for, not as an administrator either; least of all where the flow forbids it.
+        let own = self.actor.person.is_some() && self.actor.person == self.instance.initiator;
+        let asked =
+            self.flow.nodes().filter_map(super::Node::decision).any(|doc| doc.if_initiator == IfInitiator::Forbid || !doc.approvers.is_empty());
+        if state == State::Approved && own && asked {
+            return Err(Refusal::Forbidden);
+        }
+        self.over(state, self.actor.person, opinion, Some(Reason::Admin));
+        Ok(())
+    }
+}

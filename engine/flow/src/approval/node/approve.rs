@@ -1,0 +1,47 @@
+//! In charge of a step at which people approve or reject.
+
+use indexmap::IndexMap;
+use model::Label;
+use model::doc::approval::{DecisionDoc, TaskAccess, Then};
+use serde::Deserialize;
+
+use super::{Next, NodeKind, Steps};
+use crate::approval::facts::Told;
+use crate::approval::instance::TokenId;
+use crate::approval::machine::Machine;
+use crate::approval::plan::Node;
+
+/// The step.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Approve(DecisionDoc);
+
+impl NodeKind for Approve {
+    fn word(&self) -> &'static str {
+        "approve"
+    }
+
+    fn label(&self) -> Option<&Label> {
+        self.0.label.as_ref()
+    }
+
+    fn enter(&self, machine: &mut Machine<'_>, node: &Node, token: TokenId) -> Told<Next> {
+        machine.ask(node, &self.0, token)
+    }
+
+    fn blocks(&self) -> Vec<Steps<'_>> {
+        if self.0.on_reject.then == Then::Branch { vec![(None, self.0.on_reject.steps.as_slice())] } else { Vec::new() }
+    }
+
+    fn approves(&self) -> bool {
+        true
+    }
+
+    fn decision(&self) -> Option<&DecisionDoc> {
+        Some(&self.0)
+    }
+
+    fn fields(&self) -> Option<&IndexMap<String, TaskAccess>> {
+        Some(&self.0.fields)
+    }
+}

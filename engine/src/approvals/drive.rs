@@ -1,0 +1,376 @@
+//! In charge of one command on an instance, with all that follows: events, tasks, timers, the record, other flows, people.
+//! Invariant: everything is in the transaction of the command; with an error nothing of it is kept.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use flow::approval::{Actor, AdminAct, AdminResult, Change, Command, Do, Effect, Instance, MAX_DEPTH, Refusal, State, step};
+use indexmap::IndexMap;
+use model::{Code, Input, Message, Value, Violation, Wording};
+use serde_json::{Value as Json, json};
+use store::Tx;
+use store::system::run;
+use uuid::Uuid;
+
+use crate::approvals::facts::Known;
+use crate::approvals::plan::FlowPlan;
+use crate::approvals::{rows, tell, timers};
+use crate::ctx::{Cause, Ctx};
+use crate::error::Error;
+use crate::records::lookup::is_live;
+use crate::records::slice::Writer;
+use crate::records::{ChangeNote, Submission, write};
+
+/// Commands that one may set off: flows within flows, steps that are run.
+const MOST: usize = 10_000;
+
+/// What works on instances within one transaction.
+pub(crate) struct Driver<'a> {
+    pub(crate) w: &'a Writer<'a>,
+    pub(crate) tx: &'a Tx,
+    notes: Vec<ChangeNote>,
+    queue: VecDeque<(Uuid, Actor, Do)>,
+    done: usize,
+}
+
+/// A new instance.
+pub(crate) struct Start<'a> {
+    pub(crate) plan: &'a Arc<FlowPlan>,
+    pub(crate) record: Uuid,
+    pub(crate) initiator: Option<Uuid>,
+    pub(crate) parent: Option<(Uuid, i64)>,
+    pub(crate) select: flow::approval::Selection,
+    pub(crate) opinion: Option<String>,
+    /// What is done to the record once it is approved.
+    pub(crate) then: Json,
+    pub(crate) request: Option<String>,
+}
+
+/// The facts under which a flow works: the same person, all rights, nothing but the flow's own steps.
+pub(crate) fn own_facts(cx: &Ctx) -> Ctx {
+    cx.as_engine(Cause::Flow)
+}
+
+impl<'a> Driver<'a> {
+    pub(crate) fn new(w: &'a Writer<'a>) -> Self {
+        Self { w, tx: w.tx, notes: Vec::new(), queue: VecDeque::new(), done: 0 }
+    }
+
+    /// Writes the log; what others are told after the commit.
+    pub(crate) fn finish(self) -> Result<Vec<ChangeNote>, Error> {
+        let mut notes = crate::records::notes_of(self.w)?;
+        notes.extend(self.notes);
+        Ok(notes)
+    }
+
+    fn cx(&self) -> &'a Ctx {
+        self.w.cx
+    }
+
+    /// The flow that an instance began with.
+    pub(crate) fn plan_of(&self, row: &rows::Row) -> Result<Arc<FlowPlan>, Error> {
+        plan_of(self.w, row)
+    }
+
+    /// Begins an instance; its id.
+    pub(crate) fn start(&mut self, start: Start<'_>) -> Result<(Uuid, State), Error> {
+        let (plan, def) = (start.plan, self.w.def(start.plan.entity));
+        self.tx.lock_key(&format!("approvals-of:{}", start.record))?;
+        let row = self.w.tx.load(def, &[start.record], store::Lock::Change)?.pop().flatten();
+        let cells = row.filter(|cells| is_live(def, cells)).ok_or(Error::NotFound)?;
+        self.w.reader.put(def.id, start.record, Arc::new(cells));
+        for other in rows::of_record(self.tx, start.record, true)? {
+            let apart = other.flow != plan.name && disjoint(plan, &*self.plan_of(&other)?);
+            if !apart {
+                return Err(Error::of(Code::AlreadyRunning, Message::new("already_running")));
+            }
+        }
+        if plan.flow.start.when.is_some() {
+            self.may_begin(plan, start.record)?;
+        }
+        let body = serde_json::to_value(&*plan.doc).map_err(|error| Error::Internal(error.to_string()))?;
+        run::define(self.tx, &plan.hash, &body)?;
+        let number = match &plan.flow.settings.number {
+            Some(pattern) => Some(crate::records::flow_number(self.w, def, start.record, &plan.name, pattern)?),
+            None => None,
+        };
+        let (parent, depth) = start.parent.map_or((None, 0), |(parent, depth)| (Some(parent), depth + 1));
+        let mut row = rows::Row {
+            id: self.cx().new_id(),
+            flow: plan.name.clone(),
+            definition: plan.hash.clone(),
+            entity: def.name.to_string(),
+            record: start.record,
+            number,
+            at: self.cx().now,
+            seq: 0,
+            parent,
+            depth,
+            then: start.then,
+            instance: Instance::default(),
+        };
+        let act = Do::Submit { select: start.select, opinion: start.opinion };
+        let actor = Actor { person: start.initiator, manages: false };
+        self.one(plan, &mut row, actor, &act, start.request.as_deref())?;
+        self.rest()?;
+        let state = rows::get(self.tx, row.id)?.map_or(State::None, |row| row.instance.state);
+        Ok((row.id, state))
+    }
+
+    fn may_begin(&self, plan: &FlowPlan, record: Uuid) -> Result<(), Error> {
+        let known = Known::new(self.w, plan, Uuid::nil(), record);
+        let held = flow::approval::Facts::holds(&known, "start/when");
+        if let Some(error) = known.failed.take() {
+            return Err(error);
+        }
+        match held {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Error::of(Code::RuleFailed, Message::new("approval_when"))),
+            Err(trouble) => Err(refused(&Refusal::Trouble(trouble))),
+        }
+    }
+
+    /// Does something with an instance, and all that follows.
+    pub(crate) fn obey(&mut self, instance: Uuid, actor: Actor, act: &Do, seq: Option<i64>, request: Option<&str>) -> Result<(), Error> {
+        let mut row = rows::locked(self.tx, instance)?.ok_or(Error::NotFound)?;
+        if let Some(yours) = seq.filter(|yours| *yours != row.seq) {
+            return Err(Error::StaleVersion { current: row.seq, yours });
+        }
+        let plan = self.plan_of(&row)?;
+        if matches!(act, Do::Submit { .. }) && plan.flow.start.when.is_some() {
+            self.may_begin(&plan, row.record)?;
+        }
+        self.one(&plan, &mut row, actor, act, request)?;
+        self.rest()
+    }
+
+    /// Works off what was set off.
+    fn rest(&mut self) -> Result<(), Error> {
+        while let Some((instance, actor, act)) = self.queue.pop_front() {
+            self.done += 1;
+            if self.done > MOST {
+                return Err(Error::of(Code::DepthExceeded, Message::new("depth_exceeded")));
+            }
+            let Some(mut row) = rows::locked(self.tx, instance)? else { continue };
+            let plan = self.plan_of(&row)?;
+            self.one(&plan, &mut row, actor, &act, None)?;
+        }
+        Ok(())
+    }
+
+    fn one(&mut self, plan: &Arc<FlowPlan>, row: &mut rows::Row, actor: Actor, act: &Do, request: Option<&str>) -> Result<(), Error> {
+        self.w.reader.preload(plan.entity, &[row.record], store::Lock::Change)?;
+        let known = Known::new(self.w, plan, row.id, row.record);
+        let command = Command { actor, act: act.clone() };
+        let done = step(&plan.flow, &row.instance, &command, &known, self.cx().now);
+        if let Some(error) = known.failed.take() {
+            return Err(error);
+        }
+        let done = done.map_err(|refusal| refused(&refusal))?;
+        let before = std::mem::replace(&mut row.instance, done.instance);
+        rows::save(self.tx, row, &before, &done.events, actor.person, self.cx().now, request)?;
+        timers::change(self.cx(), self.tx, row.id, &done.timers)?;
+        for Change::State(state) in done.changes {
+            self.record_state(plan, row, state)?;
+        }
+        for effect in done.effects {
+            self.effect(plan, row, effect)?;
+        }
+        self.signal(plan, row, &before)?;
+        if !row.instance.state.is_live()
+            && before.state.is_live()
+            && let Some(parent) = row.parent
+        {
+            self.queue.push_back((parent, Actor::default(), Do::ChildEnded { child: row.id, state: row.instance.state }));
+        }
+        Ok(())
+    }
+
+    /// Tells automations what became of it.
+    fn signal(&self, plan: &FlowPlan, row: &rows::Row, before: &Instance) -> Result<(), Error> {
+        let state = row.instance.state;
+        let (word, result) = match (before.state, state) {
+            (before, after) if before == after => return Ok(()),
+            (State::None, _) if state.is_live() => ("started", None),
+            (_, State::Returned) => ("returned", None),
+            (_, after) if !after.is_live() => ("decided", Some(after.as_str())),
+            _ => return Ok(()),
+        };
+        let told = crate::automations::trigger::Signal::Approval { word, flow: plan.flow.name.as_str(), result };
+        crate::automations::raise::signal(self.w, plan.entity, row.record, &told)
+    }
+
+    /// Takes in what others are told after the commit.
+    pub(crate) fn note(&mut self, notes: Vec<ChangeNote>) {
+        self.notes.extend(notes);
+    }
+
+    /// The state of the record's approval, and the move that waited for it.
+    fn record_state(&mut self, plan: &FlowPlan, row: &mut rows::Row, state: State) -> Result<(), Error> {
+        let mut values: IndexMap<String, Input> = IndexMap::new();
+        values.insert("approval_state".to_owned(), Input::Text(state.as_str().to_owned()));
+        self.write(plan, Submission::Update { id: row.record, version: None, values })?;
+        if state == State::Approved && !row.then.is_null() {
+            let then = std::mem::take(&mut row.then);
+            let map = |key: &str| then.get(key).and_then(Json::as_object).cloned().unwrap_or_default();
+            let moved = Submission::Move {
+                id: row.record,
+                version: None,
+                field: then.get("field").and_then(Json::as_str).and_then(model::Name::parse),
+                to: then.get("to").and_then(Json::as_str).unwrap_or_default().to_owned(),
+                values: map("values").iter().map(|(name, value)| (name.clone(), Input::from(value))).collect(),
+                skip: map("skip").into_iter().filter_map(|(step, reason)| Some((step, reason.as_str()?.to_owned()))).collect(),
+            };
+            self.write(plan, moved)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the record as the flow's own step.
+    pub(crate) fn write(&self, plan: &FlowPlan, submission: Submission) -> Result<(), Error> {
+        let mut results = write::write_slice(self.w, plan.entity, vec![submission])?;
+        results.pop().unwrap_or(Err(Error::NotFound)).map(drop)
+    }
+
+    fn effect(&mut self, plan: &Arc<FlowPlan>, row: &rows::Row, effect: Effect) -> Result<(), Error> {
+        match effect {
+            Effect::Notify { person, notice, seat } => {
+                self.notes.extend(tell::tell(self.w, plan, row, person, notice, seat)?);
+                Ok(())
+            }
+            Effect::Run { at, token } => {
+                let error = super::steps::run(self, plan, row, &at, token.is_some())?;
+                self.queue.push_back((row.id, Actor::default(), Do::Acted { at, token, error }));
+                Ok(())
+            }
+            Effect::Start { token, approval, record, .. } => self.children(plan, row, token, &approval, record.as_deref()),
+            Effect::CancelChildren { token } => {
+                let live = row.instance.children.iter().filter(|child| child.token == token && child.wait && child.state.is_none());
+                for child in live {
+                    let act = Do::Admin { act: AdminAct::End { result: AdminResult::Ended }, opinion: None };
+                    self.queue.push_back((child.id, Actor { person: None, manages: true }, act));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Starts flows within a flow.
+    fn children(&mut self, plan: &FlowPlan, row: &rows::Row, token: u32, approval: &model::Name, path: Option<&str>) -> Result<(), Error> {
+        let (mut children, mut error) = (Vec::new(), None);
+        let known = Known::new(self.w, plan, row.id, row.record);
+        let records = match path {
+            None => Ok(vec![(plan.entity, row.record)]),
+            Some(path) => known.records(path),
+        };
+        if let Some(error) = known.failed.take() {
+            return Err(error);
+        }
+        let child = self.w.app.flows.find(&format!("{}.{approval}", plan.app)).cloned();
+        match (records, child) {
+            _ if row.depth + 1 >= i64::from(MAX_DEPTH) => error = Some("flows start one another too deep".to_owned()),
+            (Err(reason), _) => error = Some(reason),
+            (_, None) => error = Some(format!("there is no flow `{approval}`")),
+            (Ok(records), Some(child)) => {
+                for (entity, record) in records {
+                    if entity != child.entity {
+                        error = Some(format!("`{approval}` is not about such records"));
+                        break;
+                    }
+                    let start = Start {
+                        plan: &child,
+                        record,
+                        initiator: row.instance.initiator,
+                        parent: Some((row.id, row.depth)),
+                        select: flow::approval::Selection::new(),
+                        opinion: None,
+                        then: Json::Null,
+                        request: None,
+                    };
+                    let begun = self.tx.savepoint(|_| Driver::new(self.w).start_child(start));
+                    match begun {
+                        Ok((id, state, notes)) => {
+                            self.notes.extend(notes);
+                            children.push((id, state));
+                        }
+                        Err(Error::Store(fault)) => return Err(Error::Store(fault)),
+                        // One that does not fit is none.
+                        Err(Error::Invalid(faults)) if faults.iter().all(|fault| fault.code == Code::RuleFailed) => {}
+                        Err(other) => error = Some(other.to_string()),
+                    }
+                }
+            }
+        }
+        self.queue.push_back((row.id, Actor::default(), Do::Started { token, children, error }));
+        Ok(())
+    }
+
+    fn start_child(mut self, start: Start<'_>) -> Result<(Uuid, State, Vec<ChangeNote>), Error> {
+        let (id, state) = self.start(start)?;
+        Ok((id, state, self.notes))
+    }
+}
+
+/// The flow that an instance began with, compiled against the schema that is current.
+pub(crate) fn plan_of(w: &Writer<'_>, row: &rows::Row) -> Result<Arc<FlowPlan>, Error> {
+    let found = w.app.flows.pinned(w.app, &row.flow, &row.definition, || run::definition(w.tx, &row.definition))?;
+    found.ok_or_else(|| Error::Internal(format!("the flow {} of an approval cannot be read any more", row.flow)))
+}
+
+/// Whether two flows close different fields: then both may run on one record.
+fn disjoint(a: &FlowPlan, b: &FlowPlan) -> bool {
+    use model::doc::approval::LockMode;
+    let open = |plan: &FlowPlan| plan.flow.settings.lock.mode == LockMode::Editable;
+    if open(a) || open(b) {
+        return true;
+    }
+    !a.lock.only.is_empty() && !b.lock.only.is_empty() && a.lock.only.iter().all(|field| !b.lock.only.contains(field))
+}
+
+/// A refusal in the engine's words.
+pub(crate) fn refused(refusal: &Refusal) -> Error {
+    let of = |code: Code, key: &'static str| Error::of(code, Message::new(key));
+    let field = |field: &str, code: Code, message: Message| {
+        Error::Invalid(vec![Violation { pointer: format!("/{field}"), field: Some(field.to_owned()), code, wording: Wording::Message(message) }])
+    };
+    match refusal {
+        Refusal::TaskClosed => of(Code::TaskClosed, "task_closed"),
+        Refusal::NotYourTask => of(Code::NotYourTask, "not_your_task"),
+        Refusal::TargetRefused => of(Code::TargetRefused, "target_refused"),
+        Refusal::WindowClosed => of(Code::WindowClosed, "window_closed"),
+        Refusal::AlreadyRunning => of(Code::AlreadyRunning, "already_running"),
+        Refusal::AlreadySeated => of(Code::AlreadySeated, "already_seated"),
+        Refusal::NestedSign => of(Code::NestedSign, "nested_sign"),
+        Refusal::TooSoon => of(Code::TooSoon, "too_soon"),
+        Refusal::ClaimLost => of(Code::ClaimLost, "claim_lost"),
+        Refusal::Forbidden => Error::Forbidden,
+        Refusal::Required(name) => field(name, Code::Required, Message::new("required")),
+        Refusal::SelectionRequired(_) => field("select", Code::Required, Message::new("required")),
+        Refusal::BadPerson(name) => field(name, Code::BadReference, Message::new("approval_person")),
+        Refusal::Trouble(trouble) => Error::of(Code::RuleFailed, Message::new("approval_trouble").with("detail", &trouble.0)),
+    }
+}
+
+/// Whether the caller manages a flow.
+pub(crate) fn manages(w: &Writer<'_>, plan: &FlowPlan, row: &rows::Row, cx: &Ctx) -> Result<bool, Error> {
+    if cx.caller.is_admin() {
+        return Ok(true);
+    }
+    let Some(person) = cx.caller.user() else { return Ok(true) };
+    let known = Known::new(w, plan, row.id, row.record);
+    let found = flow::approval::managers(&plan.flow, &row.instance, &known, cx.now);
+    match known.failed.take() {
+        Some(error) => Err(error),
+        None => Ok(found.is_ok_and(|found| found.contains(&person))),
+    }
+}
+
+/// A value that is shown as JSON, or nothing.
+pub(crate) fn shown(value: Option<&Value>) -> Json {
+    match value {
+        Some(Value::Text(text)) => json!(&**text),
+        Some(Value::Uuid(id)) => json!(id),
+        Some(Value::Timestamp(at)) => json!(at),
+        _ => Json::Null,
+    }
+}

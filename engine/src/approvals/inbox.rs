@@ -1,0 +1,268 @@
+//! In charge of the boxes: what one has to decide, has decided, has asked for, has a copy of.
+//! Invariant: a box holds only what is the caller's own; titles show only what the caller may read.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use model::Value;
+use serde_json::{Value as Json, json};
+use store::Tx;
+use store::system::approval::{APPROVAL, APPROVAL_COPY, APPROVAL_TASK};
+use store::system::{Cond, Table};
+use uuid::Uuid;
+
+use crate::Engine;
+use crate::approvals::drive::{own_facts, plan_of};
+use crate::approvals::plan::FlowPlan;
+use crate::approvals::rows::{self, OPEN, Row};
+use crate::approvals::tell;
+use crate::ctx::Ctx;
+use crate::error::Error;
+use crate::records::slice::Writer;
+use crate::records::{Shape, one_in};
+
+/// Which box; closed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Box {
+    /// To decide.
+    #[default]
+    Todo,
+    /// Decided.
+    Done,
+    /// Asked for.
+    Mine,
+    /// Copies.
+    Copied,
+}
+
+impl Box {
+    /// The box that a word names.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "todo" => Self::Todo,
+            "done" => Self::Done,
+            "mine" => Self::Mine,
+            "copied" => Self::Copied,
+            _ => return None,
+        })
+    }
+}
+
+/// What is wanted of a box.
+#[derive(Clone, Debug, Default)]
+pub struct BoxRequest {
+    /// Which.
+    pub which: Box,
+    /// Of one flow only.
+    pub flow: Option<String>,
+    /// Of one record only.
+    pub record: Option<Uuid>,
+    /// `mine`: in one state only.
+    pub state: Option<String>,
+    /// `copied`: those that were not read.
+    pub unread: bool,
+    /// How many.
+    pub limit: u32,
+    /// Before this moment.
+    pub before: Option<DateTime<Utc>>,
+}
+
+impl Engine {
+    /// A page of a box, with the counts of all.
+    ///
+    /// # Errors
+    /// Where the store could not.
+    pub async fn approval_box(&self, cx: &Ctx, request: BoxRequest) -> Result<Json, Error> {
+        let cx = cx.clone();
+        self.store().read(move |tx| page(&cx, tx, &request)).await
+    }
+
+    /// What somebody means who names a record: their task there (in one step, where there are several), one that they had, one
+    /// of others; else the instance, the one that runs or the last.
+    ///
+    /// # Errors
+    /// `NotFound` where there is none.
+    pub async fn approval_meant(&self, cx: &Ctx, record: Uuid, step: Option<&str>, task: bool) -> Result<Uuid, Error> {
+        let (me, step) = (cx.caller.user(), step.map(str::to_owned));
+        self.store()
+            .read(move |tx| {
+                if task {
+                    let mut of_record = vec![Cond::Eq("record", Value::Uuid(record))];
+                    of_record.extend(step.as_deref().map(|step| Cond::Eq("step", Value::text(step))));
+                    let open = || Cond::In("state", OPEN.map(Value::text).to_vec());
+                    let own = |mut fit: Vec<Cond<'static>>, more: Option<Cond<'static>>| {
+                        fit.extend(me.map(|me| Cond::Eq("person", Value::Uuid(me))));
+                        fit.extend(more);
+                        fit
+                    };
+                    let mut tries = vec![own(of_record.clone(), Some(open()))];
+                    if me.is_some() {
+                        tries.push(own(of_record.clone(), None));
+                        tries.push(of_record.iter().cloned().chain([open()]).collect());
+                    }
+                    tries.push(of_record);
+                    for (index, fit) in tries.iter().enumerate() {
+                        let newest = index > 0;
+                        let rows = tx.find(&APPROVAL_TASK, fit, &[("at", newest), ("seat", newest)], 1)?;
+                        if let Some(id) = rows.first().and_then(|row| row.get(3)).and_then(Value::as_uuid) {
+                            return Ok(id);
+                        }
+                    }
+                }
+                let live = rows::of_record(tx, record, true)?;
+                let found = if live.is_empty() { rows::of_record(tx, record, false)? } else { live };
+                found.first().map(|row| row.id).ok_or(Error::NotFound)
+            })
+            .await
+    }
+
+    /// How many tasks wait for the caller.
+    ///
+    /// # Errors
+    /// Where the store could not.
+    pub async fn approval_count(&self, cx: &Ctx) -> Result<u64, Error> {
+        let Some(me) = cx.caller.user() else { return Ok(0) };
+        self.store().read(move |tx| Ok::<_, Error>(tx.how_many(&APPROVAL_TASK, &open_to(me))?)).await
+    }
+}
+
+fn open_to(me: Uuid) -> Vec<Cond<'static>> {
+    vec![Cond::Eq("person", Value::Uuid(me)), Cond::In("state", OPEN.map(Value::text).to_vec())]
+}
+
+fn page(cx: &Ctx, tx: &Tx, request: &BoxRequest) -> Result<Json, Error> {
+    let Some(me) = cx.caller.user() else { return Ok(json!({"data": [], "next": null})) };
+    let counts = json!({
+        "todo": tx.how_many(&APPROVAL_TASK, &open_to(me))?,
+        "mine_running": tx.how_many(&APPROVAL, &[Cond::Eq("initiator", Value::Uuid(me)), Cond::In("state", vec![Value::text("running"), Value::text("returned")])])?,
+        "copied_unread": tx.how_many(&APPROVAL_COPY, &[Cond::Eq("person", Value::Uuid(me)), Cond::Empty("read_at")])?,
+    });
+    let limit = request.limit.clamp(1, 200);
+    let found = found(tx, me, request, limit + 1)?;
+    let has_more = found.len() > limit as usize;
+    let facts = own_facts(cx);
+    let w = Writer::new(&facts, tx);
+    let mut data = Vec::new();
+    let mut last = None;
+    for (instance, seat, at) in found.into_iter().take(limit as usize) {
+        last = Some(at);
+        let Some(row) = rows::get(tx, instance)? else { continue };
+        let plan = plan_of(&w, &row)?;
+        data.push(line(cx, &w, &plan, &row, seat, at)?);
+    }
+    let names = names_of(cx, &w, &data)?;
+    name_people(&mut data, &names);
+    Ok(json!({"data": data, "next": last.filter(|_| has_more), "counts": counts}))
+}
+
+type Found = Vec<(Uuid, Option<u32>, DateTime<Utc>)>;
+
+fn found(tx: &Tx, me: Uuid, request: &BoxRequest, limit: u32) -> Result<Found, Error> {
+    let (table, mut fit, order, time): (&Table, Vec<Cond<'_>>, &str, usize) = match request.which {
+        Box::Todo => (&APPROVAL_TASK, open_to(me), "at", 9),
+        Box::Done => (&APPROVAL_TASK, vec![Cond::Eq("person", Value::Uuid(me)), Cond::Eq("state", Value::text("done"))], "done_at", 10),
+        Box::Mine => (&APPROVAL, vec![Cond::Eq("initiator", Value::Uuid(me))], "at", 8),
+        Box::Copied => (&APPROVAL_COPY, vec![Cond::Eq("person", Value::Uuid(me))], "at", 3),
+    };
+    if let Some(before) = request.before {
+        fit.push(Cond::Lt(order, Value::Timestamp(before)));
+    }
+    if request.which != Box::Copied {
+        fit.extend(request.flow.as_deref().map(|flow| Cond::Eq("flow", Value::text(flow))));
+        fit.extend(request.record.map(|record| Cond::Eq("record", Value::Uuid(record))));
+    }
+    if let (Box::Mine, Some(state)) = (request.which, &request.state) {
+        fit.push(Cond::Eq("state", Value::text(state)));
+    }
+    if request.which == Box::Copied && request.unread {
+        fit.push(Cond::Empty("read_at"));
+    }
+    let rows = tx.find(table, &fit, &[(order, true)], limit)?;
+    let seat = |row: &[Value]| match request.which {
+        Box::Todo | Box::Done => row.get(1).and_then(Value::as_int).and_then(|seat| u32::try_from(seat).ok()),
+        Box::Mine | Box::Copied => None,
+    };
+    Ok(rows.iter().filter_map(|row| Some((row.first()?.as_uuid()?, seat(row), row.get(time)?.as_timestamp()?))).collect())
+}
+
+/// One instance or task, as lists show it.
+fn line(cx: &Ctx, w: &Writer<'_>, plan: &FlowPlan, row: &Row, seat: Option<u32>, at: DateTime<Utc>) -> Result<Json, Error> {
+    let def = cx.app.schema.entity(plan.entity);
+    let visit = seat.and_then(|seat| row.instance.seat(seat)).and_then(|seat| row.instance.visit(seat.visit));
+    let step = visit.and_then(|visit| plan.flow.node(visit.node.as_str()));
+    let shown = |name: &&String| cx.grants.field(def, name).is_some() && !visit.is_some_and(|visit| is_hidden(plan, visit.node.as_str(), name));
+    let names: Vec<String> = plan.flow.settings.summary.iter().filter(shown).cloned().collect();
+    let shape = Shape { fields: Some(names), titles: true, ..Shape::default() };
+    let wider = super::wider(cx, w.tx, plan.entity, row.record)?;
+    let found = one_in(wider.as_ref().unwrap_or(cx), w.tx, plan.entity, row.record, &shape)?;
+    let summary: Json = found.map_or(Json::Null, |found| serde_json::from_slice(&found.json).unwrap_or_default());
+    let due = row.instance.timers.iter().filter_map(|timer| match timer.kind {
+        flow::approval::TimerKind::Deadline { seat: there, .. } if Some(there) == seat => Some(timer.due),
+        _ => None,
+    });
+    Ok(json!({
+        "task": seat.map(|seat| row.task_id(seat)),
+        "id": row.id,
+        "flow": plan.name,
+        "flow_label": plan.flow.label.as_ref().map_or(plan.flow.name.as_str(), |label| label.get(&cx.locale)),
+        "number": row.number,
+        "title": tell::title(w, plan, row, &cx.grants, &cx.locale)?,
+        "entity": row.entity,
+        "record": row.record,
+        "state": row.instance.state.as_str(),
+        "task_state": seat.and_then(|seat| row.instance.seat(seat)).map(|seat| seat.state.as_str()),
+        "step": step.map(|node| node.name.as_str()),
+        "step_label": step.map(|node| node.label.as_ref().map_or(node.name.as_str(), |label| label.get(&cx.locale))),
+        "initiator": row.instance.initiator,
+        "submitted_at": row.instance.submitted_at,
+        "ended_at": row.instance.ended_at,
+        "at": at,
+        "due_at": due.min(),
+        "summary": summary,
+        "bulk": step.and_then(flow::approval::Node::decision).is_some_and(|doc| {
+            !doc.signature
+                && doc.opinion != model::doc::approval::OpinionRule::Always
+                && plan.flow.settings.bulk.unwrap_or(true)
+                && !doc.fields.values().any(|access| *access == model::doc::approval::TaskAccess::Required)
+        }),
+    }))
+}
+
+/// Whether a step hides a field from those who decide there.
+pub(super) fn is_hidden(plan: &FlowPlan, step: &str, field: &str) -> bool {
+    plan.flow.fields(step).and_then(|fields| fields.get(field)) == Some(&model::doc::approval::TaskAccess::Hidden)
+}
+
+/// The names of the people whom rows name.
+fn names_of(cx: &Ctx, w: &Writer<'_>, data: &[Json]) -> Result<BTreeMap<Uuid, String>, Error> {
+    let ids = data.iter().filter_map(|line| line.get("initiator")?.as_str()).filter_map(|id| Uuid::try_parse(id).ok());
+    names(cx, w, ids)
+}
+
+/// The names of people.
+pub(super) fn names(cx: &Ctx, w: &Writer<'_>, ids: impl Iterator<Item = Uuid>) -> Result<BTreeMap<Uuid, String>, Error> {
+    let mut names = BTreeMap::new();
+    let Some(def) = cx.app.schema.find("core.user") else { return Ok(names) };
+    let mut ids: Vec<Uuid> = ids.collect();
+    ids.sort_unstable();
+    ids.dedup();
+    w.reader.preload(def.id, &ids, store::Lock::None)?;
+    for id in ids {
+        if let Some(cells) = w.reader.read(def.id, id)?
+            && let Some(name) = def.slot("name").and_then(|slot| cells.get(slot)).and_then(Value::as_text)
+        {
+            names.insert(id, name.to_owned());
+        }
+    }
+    Ok(names)
+}
+
+fn name_people(data: &mut [Json], names: &BTreeMap<Uuid, String>) {
+    for line in data {
+        let id = line.get("initiator").and_then(Json::as_str).and_then(|id| Uuid::try_parse(id).ok());
+        if let Some(map) = line.as_object_mut() {
+            map.insert("initiator".to_owned(), rows::person_json(names, id));
+        }
+    }
+}

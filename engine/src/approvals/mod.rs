@@ -1,0 +1,29 @@
+//! In charge of approvals in a workspace: the pure machine of `flow`, over open transactions.
+//! Reading order: `plan` (a flow compiled against the schema), `facts` (what the machine asks), `rows` (instances as rows),
+//! `drive` (one command, with all that follows), `lock` (records under approval), `tell` (people), `timers`; then what
+//! callers use: `verbs`, `inbox`, `detail`, `proxies`.
+//! Invariant: one writer per instance: its row is locked before anything is looked at.
+//! Invariant: a record changes through the one write path, with the cause `flow`.
+
+mod automatic;
+mod detail;
+mod drive;
+mod facts;
+mod inbox;
+pub(crate) mod lock;
+pub(crate) mod plan;
+mod proxies;
+mod rows;
+mod steps;
+mod tell;
+pub(crate) mod timers;
+mod verbs;
+
+pub use ::flow::approval::{AdminAct, AdminResult, Place, Selection, SignMode};
+pub(crate) use automatic::{after_write, begin_in};
+pub(crate) use detail::wider;
+pub use detail::{ForecastAsked, PathStep};
+pub use inbox::{Box, BoxRequest};
+pub use plan::FlowPlan;
+pub use proxies::NewProxy;
+pub use verbs::{Ask, AskFor, Begin, Done};

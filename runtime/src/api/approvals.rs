@@ -1,0 +1,366 @@
+//! In charge of approvals: the boxes, one instance, everything that is done to it, stand-ins.
+//! Invariant: keys that are not known are refused; numbers of `values` keep their digits.
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use axum::routing::{delete, get, post};
+use chrono::{DateTime, Utc};
+use engine::approvals::{
+    AdminAct, AdminResult, Ask, AskFor, Begin, Box as Which, BoxRequest, Done, ForecastAsked, NewProxy, Place, Selection, SignMode,
+};
+use indexmap::IndexMap;
+use model::{Code, Input, Message, Name, Violation};
+use serde_json::{Map, Value as Json, json};
+use uuid::Uuid;
+
+use crate::http::Caller;
+use crate::http::answer;
+use crate::http::body::JsonBody;
+use crate::http::path::{At, id};
+use crate::http::problem::Problem;
+use crate::http::query::{Query, wrong};
+use crate::state::RuntimeState;
+
+/// Tasks that are decided at once, at most.
+const MOST: usize = 200;
+
+pub(super) fn router() -> Router<RuntimeState> {
+    Router::new()
+        .route("/approvals", post(begin))
+        .route("/approvals/tasks", get(tasks))
+        .route("/approvals/bulk", post(bulk))
+        .route("/approvals/forecast", post(forecast))
+        .route("/approvals/{id}", get(one))
+        .route("/approvals/tasks/{id}/{verb}", post(on_task))
+        .route("/approvals/{id}/{verb}", post(on_instance))
+        .route("/approvals/{id}/admin/{verb}", post(step_in))
+        .route("/records/{entity}/{id}/approvals", get(of_record))
+        .route("/me/proxies", get(proxies).post(set_proxy))
+        .route("/me/proxies/{id}", delete(end_proxy))
+}
+
+/// A body, with the keys that are allowed in it.
+struct Asked {
+    map: Map<String, Json>,
+    values: IndexMap<String, Input>,
+    request: Option<String>,
+}
+
+impl Asked {
+    fn read(headers: &HeaderMap, body: JsonBody, known: &[&str]) -> Result<Self, Problem> {
+        let bytes = body.bytes.clone();
+        let mut inputs = body.into_map()?;
+        let faults: Vec<Violation> = inputs
+            .keys()
+            .filter(|key| !known.contains(&key.as_str()))
+            .map(|key| Violation::of_field(key, Code::Malformed, Message::new("unknown_key").with("name", key)))
+            .collect();
+        if !faults.is_empty() {
+            return Err(Problem::faults(faults));
+        }
+        let values = match inputs.shift_remove("values") {
+            None | Some(Input::Null) => IndexMap::new(),
+            Some(Input::Map(map)) => map,
+            Some(_) => return Err(expected("values", "{…}")),
+        };
+        let map = if bytes.trim_ascii().is_empty() { Map::new() } else { serde_json::from_slice(&bytes).unwrap_or_default() };
+        let request = headers.get("idempotency-key").and_then(|key| key.to_str().ok()).map(str::to_owned);
+        Ok(Self { map, values, request })
+    }
+
+    fn text(&self, key: &str) -> Result<Option<String>, Problem> {
+        match self.map.get(key) {
+            None | Some(Json::Null) => Ok(None),
+            Some(Json::String(text)) => Ok(Some(text.clone())),
+            Some(_) => Err(expected(key, "\"…\"")),
+        }
+    }
+
+    fn needed(&self, key: &str) -> Result<String, Problem> {
+        self.text(key)?.filter(|text| !text.is_empty()).ok_or_else(|| missing(key))
+    }
+
+    fn person(&self, key: &str) -> Result<Uuid, Problem> {
+        uuid(key, &self.needed(key)?)
+    }
+
+    fn people(&self, key: &str) -> Result<Vec<Uuid>, Problem> {
+        match self.map.get(key) {
+            None | Some(Json::Null) => Ok(Vec::new()),
+            Some(Json::Array(items)) => items.iter().map(|item| uuid(key, item.as_str().unwrap_or_default())).collect(),
+            Some(_) => Err(expected(key, "[\"…\"]")),
+        }
+    }
+
+    fn select(&self) -> Result<Selection, Problem> {
+        let mut select = Selection::new();
+        let map = match self.map.get("select") {
+            None | Some(Json::Null) => return Ok(select),
+            Some(Json::Object(map)) => map,
+            Some(_) => return Err(expected("select", "{\"…\": [\"…\"]}")),
+        };
+        for (step, people) in map {
+            let name = Name::parse(step).ok_or_else(|| expected("select", "a step"))?;
+            let people = people.as_array().ok_or_else(|| expected("select", "{\"…\": [\"…\"]}"))?;
+            select.insert(name, people.iter().map(|item| uuid("select", item.as_str().unwrap_or_default())).collect::<Result<_, _>>()?);
+        }
+        Ok(select)
+    }
+
+    fn moment(&self, key: &str) -> Result<Option<DateTime<Utc>>, Problem> {
+        let Some(text) = self.text(key)? else { return Ok(None) };
+        DateTime::parse_from_rfc3339(&text).map(|at| Some(at.with_timezone(&Utc))).map_err(|_| expected(key, "2026-11-23T09:00:00Z"))
+    }
+}
+
+fn expected(key: &str, what: &str) -> Problem {
+    Problem::faults(vec![Violation::of_field(key, Code::WrongType, Message::new("wrong_type").with("expected", what))])
+}
+
+fn missing(key: &str) -> Problem {
+    Problem::faults(vec![Violation::of_field(key, Code::Required, Message::new("required"))])
+}
+
+fn uuid(key: &str, text: &str) -> Result<Uuid, Problem> {
+    Uuid::try_parse(text).map_err(|_| Problem::faults(vec![Violation::of_field(key, Code::BadReference, Message::new("bad_reference"))]))
+}
+
+fn told(done: &Done) -> Json {
+    json!({"id": done.id, "state": done.state.as_str(), "seq": done.seq})
+}
+
+/// `{"flow", "record", "values", "select", "opinion"}`.
+async fn begin(State(state): State<RuntimeState>, caller: Caller, headers: HeaderMap, body: JsonBody) -> Result<Response, Problem> {
+    let asked = Asked::read(&headers, body, &["flow", "record", "values", "select", "opinion"])?;
+    let begin = Begin {
+        flow: asked.needed("flow")?,
+        record: asked.person("record")?,
+        select: asked.select()?,
+        opinion: asked.text("opinion")?,
+        request: asked.request.clone(),
+        values: asked.values,
+    };
+    let done = state.engine().submit(&caller.cx, begin).await?;
+    Ok(answer::json(StatusCode::CREATED, &told(&done)))
+}
+
+async fn tasks(State(state): State<RuntimeState>, caller: Caller, query: Query) -> Result<Response, Problem> {
+    query.only(&["box", "flow", "record", "state", "unread", "limit", "after"])?;
+    let which = query.filled("box").unwrap_or("todo");
+    let which = Which::parse(which).ok_or_else(|| wrong("box", "todo, done, mine or copied"))?;
+    let before = match query.filled("after") {
+        Some(text) => Some(DateTime::parse_from_rfc3339(text).map_err(|_| wrong("after", "no page begins there"))?.with_timezone(&Utc)),
+        None => None,
+    };
+    let record = query.filled("record").map(|text| Uuid::try_parse(text).map_err(|_| wrong("record", "no id"))).transpose()?;
+    let request = BoxRequest {
+        which,
+        flow: query.filled("flow").map(str::to_owned),
+        record,
+        state: query.filled("state").map(str::to_owned),
+        unread: query.flag("unread")?,
+        limit: query.limit()?.unwrap_or(50),
+        before,
+    };
+    Ok(answer::ok(&state.engine().approval_box(&caller.cx, request).await?))
+}
+
+async fn one(State(state): State<RuntimeState>, caller: Caller, At(instance): At<String>) -> Result<Response, Problem> {
+    Ok(answer::ok(&state.engine().approval(&caller.cx, id(&instance)?).await?))
+}
+
+async fn of_record(State(state): State<RuntimeState>, caller: Caller, At((entity, record)): At<(String, String)>) -> Result<Response, Problem> {
+    let entity = state.engine().entity(&caller.cx, &entity)?.id;
+    Ok(answer::ok(&state.engine().approvals_of(&caller.cx, entity, id(&record)?).await?))
+}
+
+/// `{"flow", "record"}`: who would decide in which order.
+async fn forecast(State(state): State<RuntimeState>, caller: Caller, headers: HeaderMap, body: JsonBody) -> Result<Response, Problem> {
+    let asked = Asked::read(&headers, body, &["flow", "record"])?;
+    let wanted = ForecastAsked { flow: asked.needed("flow")?, record: asked.person("record")? };
+    let (steps, choose, uncertain) = state.engine().foresee(&caller.cx, wanted).await?;
+    let steps: Vec<Json> =
+        steps.into_iter().map(|step| json!({"step": step.step, "label": step.label, "people": step.people, "automatic": step.automatic})).collect();
+    Ok(answer::ok(&json!({"steps": steps, "choose": choose, "uncertain": uncertain})))
+}
+
+const DECIDE: &[&str] = &["opinion", "values", "signature", "select", "seq"];
+const WORDS: &[&str] = &["opinion", "seq"];
+
+async fn on_task(
+    State(state): State<RuntimeState>,
+    caller: Caller,
+    At((task, verb)): At<(String, String)>,
+    headers: HeaderMap,
+    body: JsonBody,
+) -> Result<Response, Problem> {
+    let known: &[&str] = match verb.as_str() {
+        "approve" | "reject" => DECIDE,
+        "return" => &["opinion", "to", "resubmit", "seq"],
+        "transfer" | "delegate" => &["opinion", "to", "seq"],
+        "add_sign" => &["opinion", "where", "users", "mode", "seq"],
+        "remove_sign" => &["opinion", "user", "seq"],
+        "opinion" | "recall" | "take_back" | "claim" | "release" => WORDS,
+        _ => return Err(engine::Error::NotFound.into()),
+    };
+    let asked = Asked::read(&headers, body, known)?;
+    let what = match verb.as_str() {
+        "approve" => AskFor::Approve,
+        "reject" => AskFor::Reject,
+        "return" => AskFor::Return {
+            to: asked.text("to")?.unwrap_or_else(|| "previous".to_owned()),
+            straight: match asked.text("resubmit")?.as_deref() {
+                None => None,
+                Some("straight") => Some(true),
+                Some("replay") => Some(false),
+                Some(_) => return Err(expected("resubmit", "straight or replay")),
+            },
+        },
+        "transfer" => AskFor::Transfer { to: asked.person("to")? },
+        "delegate" => AskFor::Delegate { to: asked.person("to")? },
+        "add_sign" => AskFor::AddSign {
+            place: match asked.needed("where")?.as_str() {
+                "before" => Place::Before,
+                "after" => Place::After,
+                "parallel" => Place::Parallel,
+                _ => return Err(expected("where", "before, after or parallel")),
+            },
+            users: asked.people("users")?,
+            mode: match asked.text("mode")?.as_deref() {
+                None | Some("all") => SignMode::All,
+                Some("any") => SignMode::Any,
+                Some("sequential") => SignMode::Sequential,
+                Some(_) => return Err(expected("mode", "all, any or sequential")),
+            },
+        },
+        "remove_sign" => AskFor::RemoveSign { user: asked.person("user")? },
+        "opinion" => AskFor::Opinion,
+        "recall" => AskFor::Recall,
+        "take_back" => AskFor::TakeBack,
+        "claim" => AskFor::Claim,
+        _ => AskFor::Release,
+    };
+    done(&state, &caller, id(&task)?, what, asked).await
+}
+
+async fn done(state: &RuntimeState, caller: &Caller, of: Uuid, what: AskFor, asked: Asked) -> Result<Response, Problem> {
+    let ask = Ask {
+        opinion: asked.text("opinion")?,
+        signature: asked.map.get("signature").filter(|json| !json.is_null()).cloned(),
+        select: asked.select()?,
+        seq: asked.map.get("seq").and_then(Json::as_i64),
+        request: asked.request.clone(),
+        values: asked.values,
+        ..Ask::new(of, what)
+    };
+    let done = state.engine().ask_approval(&caller.cx, ask).await?;
+    Ok(answer::ok(&told(&done)))
+}
+
+async fn on_instance(
+    State(state): State<RuntimeState>,
+    caller: Caller,
+    At((instance, verb)): At<(String, String)>,
+    headers: HeaderMap,
+    body: JsonBody,
+) -> Result<Response, Problem> {
+    let known: &[&str] = match verb.as_str() {
+        "withdraw" | "revoke" | "urge" | "take_back" => WORDS,
+        "comment" => &["opinion", "mentions", "files", "seq"],
+        "copy" => &["people", "seq"],
+        _ => return Err(engine::Error::NotFound.into()),
+    };
+    let asked = Asked::read(&headers, body, known)?;
+    let what = match verb.as_str() {
+        "withdraw" => AskFor::Withdraw,
+        "revoke" => AskFor::Revoke,
+        "urge" => AskFor::Urge,
+        "take_back" => AskFor::TakeBack,
+        "comment" => AskFor::Comment {
+            mentions: asked.people("mentions")?,
+            files: asked.map.get("files").and_then(Json::as_array).cloned().unwrap_or_default(),
+        },
+        _ => AskFor::Copy { people: asked.people("people")? },
+    };
+    done(&state, &caller, id(&instance)?, what, asked).await
+}
+
+async fn step_in(
+    State(state): State<RuntimeState>,
+    caller: Caller,
+    At((instance, verb)): At<(String, String)>,
+    headers: HeaderMap,
+    body: JsonBody,
+) -> Result<Response, Problem> {
+    let asked = Asked::read(&headers, body, &["opinion", "to", "user", "by", "result", "seq"])?;
+    let act = match verb.as_str() {
+        "jump" => AdminAct::Jump { to: Name::parse(&asked.needed("to")?).ok_or_else(|| expected("to", "a step"))? },
+        "replace" => AdminAct::Replace { user: asked.person("user")?, by: asked.person("by")? },
+        "end" => AdminAct::End {
+            result: match asked.text("result")?.as_deref() {
+                None | Some("ended") => AdminResult::Ended,
+                Some("approved") => AdminResult::Approved,
+                Some("rejected") => AdminResult::Rejected,
+                Some(_) => return Err(expected("result", "approved, rejected or ended")),
+            },
+        },
+        "unlock" => AdminAct::Unlock,
+        "suspend" => AdminAct::Suspend,
+        "resume" => AdminAct::Resume,
+        _ => return Err(engine::Error::NotFound.into()),
+    };
+    done(&state, &caller, id(&instance)?, AskFor::Admin(act), asked).await
+}
+
+/// `{"tasks": [ids], "opinion"}`: each is approved for itself, or says why not.
+async fn bulk(State(state): State<RuntimeState>, caller: Caller, headers: HeaderMap, body: JsonBody) -> Result<Response, Problem> {
+    let asked = Asked::read(&headers, body, &["tasks", "opinion"])?;
+    let tasks = asked.people("tasks")?;
+    if tasks.len() > MOST {
+        return Err(Problem::of(Code::TooLarge, Message::new("too_many").with("max", MOST)));
+    }
+    let opinion = asked.text("opinion")?;
+    let mut results = Vec::new();
+    for task in tasks {
+        let request = asked.request.as_ref().map(|key| format!("{key} {task}"));
+        let ask = Ask { opinion: opinion.clone(), request, bulk: true, ..Ask::new(task, AskFor::Approve) };
+        results.push(match state.engine().ask_approval(&caller.cx, ask).await {
+            Ok(done) => json!({"task": task, "status": 200, "state": done.state.as_str()}),
+            Err(error) => {
+                let (status, error) = Problem::new(error, &caller.cx.locale).parts();
+                json!({"task": task, "status": status, "error": error})
+            }
+        });
+    }
+    Ok(answer::ok(&json!({"results": results})))
+}
+
+async fn proxies(State(state): State<RuntimeState>, caller: Caller) -> Result<Response, Problem> {
+    Ok(answer::ok(&state.engine().proxies(&caller.cx).await?))
+}
+
+/// `{"by", "from", "until", "flow", "open_tasks", "user"}`; `user` only for administrators.
+async fn set_proxy(State(state): State<RuntimeState>, caller: Caller, headers: HeaderMap, body: JsonBody) -> Result<Response, Problem> {
+    let asked = Asked::read(&headers, body, &["user", "by", "from", "until", "flow", "open_tasks"])?;
+    let principal = match asked.text("user")? {
+        Some(text) => Some(uuid("user", &text)?),
+        None => None,
+    };
+    let proxy = NewProxy {
+        principal,
+        proxy: asked.person("by")?,
+        from: asked.moment("from")?,
+        until: asked.moment("until")?,
+        flow: asked.text("flow")?,
+        open_tasks: asked.map.get("open_tasks").and_then(Json::as_bool).unwrap_or(false),
+    };
+    let made = state.engine().set_proxy(&caller.cx, proxy).await?;
+    Ok(answer::json(StatusCode::CREATED, &json!({"id": made})))
+}
+
+async fn end_proxy(State(state): State<RuntimeState>, caller: Caller, At(proxy): At<String>) -> Result<Response, Problem> {
+    state.engine().end_proxy(&caller.cx, id(&proxy)?).await?;
+    Ok(answer::empty())
+}

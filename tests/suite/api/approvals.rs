@@ -1,0 +1,138 @@
+//! In charge of approvals over HTTP: boxes, decisions, locks, who may know of what, many at the same time.
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde_json::{Value as Json, json};
+use tests::app::App;
+use tests::client::{Client, id_of};
+use tests::on_both;
+
+/// A quote of a rep with one item.
+async fn quote(app: &App, by: &Client, discount: u32) -> String {
+    let account = app.account(&format!("Acme {}", uuid::Uuid::new_v4().simple())).await;
+    let product = app.product(&format!("Product {}", uuid::Uuid::new_v4().simple()), "550").await;
+    let values = json!({"account": account, "discount": discount, "reason": "A good customer", "items": [{"product": product, "quantity": 2}]});
+    by.create_id("sales.quote", values).await
+}
+
+async fn begin(by: &Client, flow: &str, record: &str) -> Json {
+    by.post("/approvals", json!({"flow": flow, "record": record})).await.ok(201)
+}
+
+async fn tasks(of: &Client, which: &str) -> Vec<Json> {
+    of.get(&format!("/approvals/tasks?box={which}")).await.ok(200)["data"].as_array().cloned().unwrap_or_default()
+}
+
+/// The task of a record in somebody's box.
+async fn task(of: &Client, record: &str) -> String {
+    let found = tasks(of, "todo").await.into_iter().find(|line| line["record"] == record);
+    found.expect("a task")["task"].as_str().expect("an id").to_owned()
+}
+
+on_both! {
+    /// From submission to decision: forecast, lock, box, detail, timeline; the same request twice is one decision.
+    async fn a_discount_is_approved(app) {
+        let (ann, mo, zoe) = (app.ann().await, app.mo().await, app.zoe().await);
+        let me = ann.get("/me").await.ok(200);
+        let manager = mo.get("/me").await.ok(200);
+        app.admin().change("core.user", me["id"].as_str().expect("an id"), json!({"manager": manager["id"]})).await;
+        let record = quote(&app, &ann, 10).await;
+        assert_eq!(ann.read("sales.quote", &record).await["approval_state"], "none");
+        let path = ann.post("/approvals/forecast", json!({"flow": "sales.discount", "record": record})).await.ok(200);
+        assert_eq!(path["steps"][0]["people"], json!([manager["id"]]), "{path}");
+        ann.post("/approvals", json!({"flow": "sales.nothing", "record": record})).await.fault(422, "bad_reference", "flow");
+        zoe.post("/approvals", json!({"flow": "sales.discount", "record": record})).await.problem(404, "not_found");
+        let begun = begin(&ann, "sales.discount", &record).await;
+        assert_eq!(begun["state"], "running");
+        ann.post("/approvals", json!({"flow": "sales.discount", "record": record})).await.problem(409, "already_running");
+        ann.patch(&format!("/records/sales.quote/{record}"), json!({"discount": 1})).await.fault(409, "locked", "discount");
+        ann.patch(&format!("/records/sales.quote/{record}"), json!({"notes": "still open"})).await.is(200);
+        ann.delete(&format!("/records/sales.quote/{record}")).await.problem(409, "locked");
+        let line = &tasks(&mo, "todo").await[0];
+        assert_eq!((&line["step"], &line["summary"]["discount"], &line["initiator"]["name"]), (&json!("manager"), &json!(10.0), &json!("ann")), "{line}");
+        let task = task(&mo, &record).await;
+        let detail = mo.get(&format!("/approvals/{task}")).await.ok(200);
+        assert_eq!((&detail["tasks"][0]["mine"], &detail["values"]["total"]), (&json!(true), &json!(990.0)), "{detail}");
+        let id = begun["id"].as_str().expect("an id");
+        zoe.get(&format!("/approvals/{id}")).await.problem(404, "not_found");
+        zoe.post(&format!("/approvals/tasks/{task}/approve"), json!({})).await.problem(404, "not_found");
+        ann.post(&format!("/approvals/tasks/{task}/approve"), json!({})).await.problem(403, "not_your_task");
+        mo.post(&format!("/approvals/tasks/{task}/reject"), json!({})).await.fault(422, "required", "opinion");
+        mo.post(&format!("/approvals/tasks/{task}/approve"), json!({"values": {"notes": "no"}})).await.fault(422, "read_only_field", "notes");
+        mo.post(&format!("/approvals/tasks/{task}/aprove"), json!({})).await.problem(404, "not_found");
+        mo.post(&format!("/approvals/tasks/{task}/approve"), json!({"opinon": "x"})).await.fault(400, "malformed", "opinon");
+        ann.post(&format!("/approvals/{id}/urge"), json!({})).await.is(200);
+        ann.post(&format!("/approvals/{id}/urge"), json!({})).await.problem(429, "too_soon");
+        let path = format!("/approvals/tasks/{task}/approve");
+        for _ in 0..2 {
+            let request = mo.request(Method::POST, &path).header("Idempotency-Key", "once").json(&json!({"opinion": "fine", "values": {"discount": 8}}));
+            assert_eq!(mo.send(request).await.ok(200)["state"], "approved");
+        }
+        mo.post(&path, json!({})).await.problem(409, "task_closed");
+        let after = ann.read("sales.quote", &record).await;
+        assert_eq!((&after["approval_state"], &after["total"]), (&json!("approved"), &json!(1012.0)));
+        assert!(tasks(&mo, "todo").await.iter().all(|line| line["record"] != record.as_str()));
+        assert!(tasks(&mo, "done").await.iter().any(|line| line["record"] == record.as_str()));
+        assert!(tasks(&ann, "mine").await.iter().any(|line| line["id"] == id && line["state"] == "approved"));
+        let told = ann.get(&format!("/approvals/{id}")).await.ok(200);
+        let votes = told["timeline"].as_array().expect("events").iter().filter(|event| event["event"] == "voted").count();
+        assert_eq!(votes, 1, "{told}");
+        let of_record = ann.get(&format!("/records/sales.quote/{record}/approvals")).await.ok(200);
+        assert_eq!(of_record["data"][0]["id"], id);
+    }
+
+    /// Two who press at the same time: one counts, the other is told so.
+    async fn two_press_at_once(app) {
+        let ann = app.ann().await;
+        let (one, two) = (app.person("fin", "finance", "money").await, app.person("fox", "finance", "money").await);
+        let _lex = app.person("lex", "legal", "law").await;
+        let account = app.account("Acme").await;
+        let record = ann.create_id("sales.contract", json!({"account": account, "amount": 100})).await;
+        let _ = begin(&ann, "sales.contract", &record).await;
+        let (first, second) = (task(&one, &record).await, task(&two, &record).await);
+        let (first, second) = (format!("/approvals/tasks/{first}/approve"), format!("/approvals/tasks/{second}/approve"));
+        let (a, b) = tokio::join!(one.post(&first, json!({})), two.post(&second, json!({})));
+        let mut statuses = [a.status.as_u16(), b.status.as_u16()];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 409], "{} {}", a.text(), b.text());
+    }
+
+    /// Numbers are given once, however many are submitted at the same time.
+    async fn numbers_are_unique(app) {
+        let ann = app.ann().await;
+        let mut records = Vec::new();
+        for _ in 0..12 {
+            records.push(quote(&app, &ann, 10).await);
+        }
+        let begun: Vec<_> = records.iter().map(|record| begin(&ann, "sales.discount", record)).collect();
+        let ids = futures_util::future::join_all(begun).await;
+        assert_eq!(ids.iter().map(id_of).collect::<BTreeSet<_>>().len(), 12);
+        let numbers: BTreeSet<String> = tasks(&ann, "mine").await.iter().filter_map(|line| line["number"].as_str().map(str::to_owned)).collect();
+        assert_eq!(numbers.len(), 12, "{numbers:?}");
+    }
+
+    /// Many at once: each for itself; a stand-in decides for who is away.
+    async fn in_bulk_and_for_another(app) {
+        let (ann, mo) = (app.ann().await, app.mo().await);
+        let me = ann.get("/me").await.ok(200);
+        let manager = mo.get("/me").await.ok(200);
+        app.admin().change("core.user", me["id"].as_str().expect("an id"), json!({"manager": manager["id"]})).await;
+        let records = [quote(&app, &ann, 10).await, quote(&app, &ann, 12).await];
+        for record in &records {
+            let _ = begin(&ann, "sales.discount", record).await;
+        }
+        let ben = app.ben().await;
+        let deputy = ben.get("/me").await.ok(200);
+        mo.post("/me/proxies", json!({"by": manager["id"]})).await.fault(422, "bad_reference", "by");
+        let made = mo.post("/me/proxies", json!({"by": deputy["id"], "open_tasks": true})).await.ok(201);
+        let task = task(&ben, &records[0]).await;
+        assert_eq!(ben.post(&format!("/approvals/tasks/{task}/approve"), json!({})).await.ok(200)["state"], "approved");
+        mo.delete(&format!("/me/proxies/{}", id_of(&made))).await.is(204);
+        assert!(tasks(&ben, "todo").await.is_empty());
+        let open: Vec<Json> = tasks(&mo, "todo").await.iter().map(|line| line["task"].clone()).collect();
+        assert_eq!(open.len(), 1);
+        let results = mo.post("/approvals/bulk", json!({"tasks": [open[0], uuid::Uuid::new_v4()]})).await.ok(200);
+        assert_eq!((&results["results"][0]["status"], &results["results"][1]["status"]), (&json!(200), &json!(404)), "{results}");
+    }
+}
