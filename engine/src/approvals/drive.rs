@@ -228,7 +228,7 @@ impl<'a> Driver<'a> {
 
     /// Writes the record as the flow's own step.
     pub(crate) fn write(&self, plan: &FlowPlan, submission: Submission) -> Result<(), Error> {
-        let mut results = write::write_slice(self.w, plan.entity, vec![submission])?;
+        let mut results = write::write_slice(self.w, plan.entity, &[submission])?;
         results.pop().unwrap_or(Err(Error::NotFound)).map(drop)
     }
 

@@ -240,7 +240,7 @@ fn submit(cx: &Ctx, tx: &Tx, begin: &Begin) -> Result<Answer, Error> {
         // They are written as the initiator's own change, with the rights that they have.
         let writer = Writer::new(cx, tx);
         let update = Submission::Update { id: begin.record, version: None, values: begin.values.clone() };
-        let mut results = write::write_slice(&writer, plan.entity, vec![update])?;
+        let mut results = write::write_slice(&writer, plan.entity, &[update])?;
         results.pop().unwrap_or(Err(Error::NotFound))?;
         notes.extend(crate::records::notes_of(&writer)?);
     }
@@ -441,7 +441,7 @@ fn values(cx: &Ctx, driver: &Driver<'_>, plan: &FlowPlan, row: &Row, seat: u32, 
         if node.decision().is_some_and(|doc| doc.grant == Some(false)) {
             let limited = Ctx { cause: Cause::Flow, ..cx.clone() };
             let writer = Writer::new(&limited, driver.tx);
-            let mut results = write::write_slice(&writer, plan.entity, vec![update])?;
+            let mut results = write::write_slice(&writer, plan.entity, &[update])?;
             results.pop().unwrap_or(Err(Error::NotFound))?;
             writer.log.borrow_mut().flush(driver.tx)?;
         } else {
