@@ -159,7 +159,8 @@ impl Tx {
                 ", ",
                 |sql, ((entity, record), tokens)| {
                     sql.push("(").bind(Storage::Text, Value::Text(Arc::clone(entity))).push(", ").bind(Storage::Uuid, Value::Uuid(*record));
-                    sql.push(", array_to_tsvector(string_to_array(").bind(Storage::Text, Value::text(tokens)).push(", ' ')))");
+                    sql.push(", array_to_tsvector(string_to_array(").bind(Storage::Text, Value::Text(tokens.as_str().into()));
+                    sql.push(", ' ')))");
                 },
             );
             sql.push(" ON CONFLICT (\"entity\", \"record\") DO UPDATE SET \"tokens\" = excluded.\"tokens\"");
