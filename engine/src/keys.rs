@@ -5,15 +5,19 @@
 use std::fs::OpenOptions;
 use std::io::{Read, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit, Nonce};
 use hmac::{Hmac, Mac};
+use model::field::sealed::Seal;
 use sha2::Sha256;
 
 use crate::error::Error;
+
+pub(crate) mod rotate;
 
 /// The length of a nonce in bytes.
 const NONCE: usize = 12;
@@ -119,6 +123,27 @@ impl MasterKey {
         Ok([&nonce[..], &sealed].concat())
     }
 
+    /// The same with a nonce that follows from what is sealed: equal bytes for one purpose and context look alike, so they can
+    /// be compared without being opened, and no two different ones share a nonce.
+    fn seal_alike(&self, purpose: &str, context: &[u8], bytes: &[u8]) -> Option<Vec<u8>> {
+        let all = [&(context.len() as u64).to_be_bytes()[..], context, bytes].concat();
+        let hash = self.keyed_hash(&format!("{purpose}.nonce"), &all);
+        let nonce: [u8; NONCE] = *hash.first_chunk()?;
+        let sealed = self.cipher(purpose).encrypt(&Nonce::from(nonce), Payload { msg: bytes, aad: context }).ok()?;
+        Some([&nonce[..], &sealed].concat())
+    }
+
+    /// What a key is called: it tells nothing of the key.
+    fn name(&self) -> String {
+        self.keyed_hash("name", b"").iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The key as fields that rest encrypted use it.
+    #[must_use]
+    pub fn sealing(&self) -> Arc<dyn Seal> {
+        Arc::new(Fields(self.clone()))
+    }
+
     /// What was sealed for `purpose` and `context`; none where it was not.
     #[must_use]
     pub fn open(&self, purpose: &str, context: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
@@ -138,6 +163,23 @@ impl MasterKey {
     #[must_use]
     pub fn open_text(&self, purpose: &str, context: &[u8], text: &str) -> Option<Vec<u8>> {
         self.open(purpose, context, &URL_SAFE_NO_PAD.decode(text).ok()?)
+    }
+}
+
+/// The key in the hands of fields.
+#[derive(Clone, Debug)]
+struct Fields(MasterKey);
+
+/// What fields are sealed for.
+const FIELD: &str = "field";
+
+impl Seal for Fields {
+    fn seal(&self, place: &str, clear: &[u8]) -> Option<Vec<u8>> {
+        self.0.seal_alike(FIELD, place.as_bytes(), clear)
+    }
+
+    fn open(&self, place: &str, sealed: &[u8]) -> Option<Vec<u8>> {
+        self.0.open(FIELD, place.as_bytes(), sealed)
     }
 }
 

@@ -55,6 +55,7 @@ pub use published::Published;
 pub use records::{Channel, Outcome, Submission, Written};
 
 use keys::MasterKey;
+use model::field::sealed::Seal;
 use people::Known;
 use records::ChangeNote;
 
@@ -107,6 +108,10 @@ impl Engine {
             (Err(_), None) => MasterKey::generate()?,
         };
         let store = Store::open(&options.location).await?;
+        let key = match &options.data_dir {
+            Some(folder) => keys::rotate::settled(&store, folder, key).await?,
+            None => key,
+        };
         Self::over(store, options.clock, key, options.data_dir).await
     }
 
@@ -120,7 +125,7 @@ impl Engine {
     }
 
     async fn over(store: Store, clock: Arc<dyn clock::Clock>, key: MasterKey, data_dir: Option<PathBuf>) -> Result<Self, Error> {
-        let current = publish::load_or_begin(&store, clock.now()).await?;
+        let current = publish::load_or_begin(&store, &key.sealing(), clock.now()).await?;
         let (notes, _) = broadcast::channel(NOTES);
         let files = files::FileStore::new(data_dir.as_deref());
         let jobs = jobs::Jobs::new(data_dir.as_deref())?;
@@ -166,6 +171,11 @@ impl Engine {
     #[must_use]
     pub fn data_dir(&self) -> Option<&Path> {
         self.0.data_dir.as_deref()
+    }
+
+    /// The key as fields that rest encrypted use it.
+    pub(crate) fn sealing(&self) -> Arc<dyn Seal> {
+        self.0.key.sealing()
     }
 
     /// The workspace's master key.

@@ -19,6 +19,7 @@ use chrono::{DateTime, Utc};
 use indexmap::IndexMap;
 use model::check::Version;
 use model::doc::{App, Package};
+use model::field::sealed::{Seal, no_key};
 use model::schema::Layout;
 use model::{Diagnostic, Name, Severity, Value};
 use serde_json::{Map, Value as Json, json};
@@ -99,8 +100,8 @@ fn documents(packages: &Packages) -> IndexMap<Name, Arc<App>> {
 }
 
 /// The published snapshot of a workspace; a new one gets the core app.
-pub(crate) async fn load_or_begin(store: &Store, now: DateTime<Utc>) -> Result<Published, Error> {
-    if let Some(published) = load(store).await? {
+pub(crate) async fn load_or_begin(store: &Store, key: &Arc<dyn Seal>, now: DateTime<Utc>) -> Result<Published, Error> {
+    if let Some(published) = load(store, key).await? {
         return Ok(published);
     }
     let package = core_package()?;
@@ -109,11 +110,11 @@ pub(crate) async fn load_or_begin(store: &Store, now: DateTime<Utc>) -> Result<P
     let apps = documents(&packages);
     let both = Apps { shipped: packages.clone(), packages };
     let layout = model::schema::next_layout(&apps, &Layout::default(), &rules::expr::is_on_read).map_err(Error::Documents)?;
-    let published = Published::compile(1, &apps, layout, &HashMap::new()).map_err(Error::Documents)?.with_apps(both);
+    let published = Published::compile(1, &apps, layout, &HashMap::new(), key).map_err(Error::Documents)?.with_apps(both);
     let first = Arc::new(published);
     let switched = Arc::clone(&first);
     store.write(move |tx| begin(tx, &switched, now)).await?;
-    load(store).await?.ok_or_else(|| Error::Internal("the first revision is not there".to_owned()))
+    load(store, key).await?.ok_or_else(|| Error::Internal("the first revision is not there".to_owned()))
 }
 
 fn begin(tx: &Tx, published: &Published, now: DateTime<Utc>) -> Result<(), Error> {
@@ -167,7 +168,7 @@ fn package_of(json: &Json) -> Option<Package> {
     Some(Package { app, files })
 }
 
-async fn load(store: &Store) -> Result<Option<Published>, Error> {
+async fn load(store: &Store, key: &Arc<dyn Seal>) -> Result<Option<Published>, Error> {
     let row = store
         .read(|tx| {
             let number = tx.revision()?;
@@ -179,7 +180,7 @@ async fn load(store: &Store) -> Result<Option<Published>, Error> {
     let (Some(row), settings) = row else { return Ok(None) };
     let (both, layout, number) = read_revision(&row)?;
     let apps = documents(&both.packages);
-    Published::compile(number, &apps, layout, &settings_of(&settings)).map_err(Error::Documents).map(|published| Some(published.with_apps(both)))
+    Published::compile(number, &apps, layout, &settings_of(&settings), key).map_err(Error::Documents).map(|published| Some(published.with_apps(both)))
 }
 
 fn read_revision(row: &[Value]) -> Result<(Apps, Layout, i64), Error> {
@@ -239,7 +240,7 @@ impl Engine {
     pub(crate) async fn reload_if_stale(&self) -> Result<(), Error> {
         let number = self.store().read(|tx| Ok::<_, Error>(tx.revision()?)).await?;
         if number != self.current().revision
-            && let Some(published) = load(self.store()).await?
+            && let Some(published) = load(self.store(), &self.sealing()).await?
         {
             self.swap(published);
         }
@@ -248,7 +249,7 @@ impl Engine {
 
     /// Takes up the revision that was switched to: what was written is what counts, so it is read back.
     pub(crate) async fn take_up(&self) -> Result<(), Error> {
-        match load(self.store()).await? {
+        match load(self.store(), &self.sealing()).await? {
             Some(current) => self.swap(current),
             None => return Err(Error::Internal("the revision is not there".to_owned())),
         }
@@ -422,9 +423,9 @@ pub(crate) fn faults_of(packages: &Packages, names: &[Name]) -> Vec<Diagnostic> 
     let apps = documents(packages);
     let mut found: Vec<Diagnostic> = names.iter().flat_map(|name| checked_alone(packages, &apps, name)).collect();
     let is_sound = found.iter().all(|fault| fault.severity != Severity::Error);
-    let mut later = match model::schema::build(&apps, &Layout::default(), &rules::expr::is_on_read) {
+    let mut later = match model::schema::build(&apps, &Layout::default(), &rules::expr::is_on_read, &no_key()) {
         Ok(schema) => {
-            let compiled = Published::compile(1, &apps, Layout::default(), &HashMap::new()).err().unwrap_or_default();
+            let compiled = Published::compile(1, &apps, Layout::default(), &HashMap::new(), &no_key()).err().unwrap_or_default();
             let elsewhere = names.iter().flat_map(|name| crate::documents::faults(&schema, name));
             compiled.into_iter().chain(elsewhere).collect()
         }

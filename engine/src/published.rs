@@ -8,6 +8,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use model::doc::{App, Condition, Fill, Package, Pipeline, Transition, ValueSpec};
 use model::field::Role;
+use model::field::sealed::Seal;
 use model::schema::Layout;
 use model::{Diagnostic, EntityDef, EntityId, FieldDef, FieldId, Filter, Label, Name, Schema};
 use rules::compute::Graph;
@@ -217,8 +218,9 @@ impl Published {
         apps: &IndexMap<Name, Arc<App>>,
         layout: Layout,
         set: &HashMap<String, Map<String, Json>>,
+        key: &Arc<dyn Seal>,
     ) -> Result<Self, Vec<Diagnostic>> {
-        let schema = model::schema::build(apps, &layout, &rules::expr::is_on_read)?;
+        let schema = model::schema::build(apps, &layout, &rules::expr::is_on_read, key)?;
         let mut compiling = Compiling { schema: &schema, faults: Vec::new() };
         let plans: Vec<EntityPlan> = schema.entities.iter().map(|def| compiling.entity(def)).collect();
         let mut faults = compiling.faults;

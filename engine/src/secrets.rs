@@ -11,11 +11,20 @@ use store::system::revision::SETTING;
 use crate::Engine;
 use crate::ctx::Ctx;
 use crate::error::Error;
+use crate::keys::MasterKey;
 
 /// What a key in the table of settings begins with; no setting's name has a sign like it.
 const PREFIX: &str = "$secret.";
 /// What it is sealed for.
 const PURPOSE: &str = "secret";
+
+/// A secret sealed anew; none where the row holds none, or the old key does not open it.
+pub(crate) fn anew(app: &str, key: &str, value: &Json, old: &MasterKey, new: &MasterKey) -> Result<Option<String>, Error> {
+    let Some((name, sealed)) = key.strip_prefix(PREFIX).zip(value.as_str().and_then(|text| STANDARD.decode(text).ok())) else { return Ok(None) };
+    let place = format!("{app}.{name}");
+    let Some(clear) = old.open(PURPOSE, place.as_bytes(), &sealed) else { return Ok(None) };
+    Ok(Some(STANDARD.encode(new.seal(PURPOSE, place.as_bytes(), &clear)?)))
+}
 
 impl Engine {
     /// Sets secrets of an app; an empty one is removed.

@@ -54,6 +54,15 @@ impl App {
         app
     }
 
+    /// The workspace that another one began and ended.
+    pub async fn again(database: &Database) -> Self {
+        let clock = ManualClock::new(beginning());
+        let engine = crate::serve::open(database, Arc::new(clock.clone())).await;
+        let (base, server) = crate::serve::serve_again(&engine).await;
+        let admin = Client::nobody(&base).sign_in("admin@example.com", PASSWORD).await;
+        Self { base, clock, engine, backend: database.backend, admin, people: Mutex::default(), departments: Mutex::default(), server }
+    }
+
     /// Installs an app from a folder of the repository, over the API.
     pub async fn install(&self, folder: &str) -> Json {
         self.install_files(folders::read(folder)).await

@@ -19,8 +19,6 @@ pub async fn open(database: &Database, clock: Arc<dyn Clock>) -> Engine {
 
 /// Serves it on a free port, with its first administrator.
 pub async fn serve(engine: &Engine, email: &str, password: &str) -> (String, JoinHandle<()>) {
-    engine.start_jobs();
-    let state = RuntimeState::new(engine.clone(), Settings::default());
     let admin = engine::auth::NewUser {
         email: email.to_owned(),
         name: "Admin".to_owned(),
@@ -28,7 +26,15 @@ pub async fn serve(engine: &Engine, email: &str, password: &str) -> (String, Joi
         password: Some(password.to_owned()),
         ..engine::auth::NewUser::default()
     };
-    state.auth().create_user(&engine.system(), admin).await.unwrap_or_else(|error| panic!("no first administrator: {error}"));
+    let auth = engine::auth::Auth::new(engine.clone());
+    auth.create_user(&engine.system(), admin).await.unwrap_or_else(|error| panic!("no first administrator: {error}"));
+    serve_again(engine).await
+}
+
+/// Serves a workspace that has its people on a free port.
+pub async fn serve_again(engine: &Engine) -> (String, JoinHandle<()>) {
+    engine.start_jobs();
+    let state = RuntimeState::new(engine.clone(), Settings::default());
     let service = runtime::router(state).into_make_service_with_connect_info::<SocketAddr>();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let base = format!("http://{}", listener.local_addr().expect("an address"));

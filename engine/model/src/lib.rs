@@ -19,6 +19,7 @@ pub mod label;
 pub mod merge;
 pub mod message;
 pub mod name;
+pub mod pack;
 pub mod package;
 pub mod patch;
 pub mod schema;

@@ -380,7 +380,8 @@ fn options_of_another_app_are_added_to() {
     let name = |text: &str| Name::parse(text).expect("a name");
     let mut apps = IndexMap::from([(name("base"), read(base)), (name("more"), read(more(json!({"wood": {}}))))]);
     assert_eq!(lines(&apps, &name("more")), [] as [&str; 0]);
-    let schema = model::schema::build(&apps, &model::schema::Layout::default(), &|_| false).unwrap_or_else(|faults| panic!("{}", told(&faults)));
+    let schema = model::schema::build(&apps, &model::schema::Layout::default(), &|_| false, &model::field::sealed::no_key())
+        .unwrap_or_else(|faults| panic!("{}", told(&faults)));
     let sector = schema.find("base.deal").and_then(|deal| deal.find("sector")).expect("the field");
     let model::field::Role::Choice { options, .. } = &sector.role else { panic!("no choice") };
     assert_eq!(options.keys().map(Name::as_str).collect::<Vec<_>>(), ["steel", "wood"]);

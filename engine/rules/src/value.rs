@@ -255,7 +255,8 @@ fn pointing(value: &Value, entity: Option<EntityId>, field: &FieldDef, scope: &S
 
 /// What a field holds, as it would be sent.
 fn sent(field: &FieldDef, cells: &[Value]) -> Input {
-    let Some(typed) = field.typed.as_ref().filter(|_| cells.first().is_some_and(|value| !value.is_null())) else { return Input::Null };
+    let is_empty = cells.first().is_none_or(Value::is_null);
+    let Some(typed) = field.typed.as_ref().filter(|typed| !is_empty && typed.sealed_for().is_none()) else { return Input::Null };
     let mut bytes = Vec::new();
     typed.write_json(cells, Numbers::Numbers, &mut bytes);
     Input::parse(&bytes).unwrap_or(Input::Null)

@@ -36,7 +36,9 @@ pub(crate) enum Cell {
 /// The fields that are exported where none are named: the id, the record's own, whose it is.
 pub(crate) fn default_fields(cx: &Ctx, def: &EntityDef) -> Vec<String> {
     let whose = |field: &&FieldDef| matches!(field.name.as_str(), "owner" | "department" | "position");
-    let shown = |field: &&FieldDef| !matches!(field.role, Role::Secret | Role::Lines { .. }) && cx.grants.field(def, field.name.as_str()).is_some();
+    let shown = |field: &&FieldDef| {
+        !matches!(field.role, Role::Lines { .. }) && !crate::records::history::sealed(field) && cx.grants.field(def, field.name.as_str()).is_some()
+    };
     let own = def.fields.iter().filter(|field| !field.system).chain(def.fields.iter().filter(|field| field.system).filter(whose));
     std::iter::once("id".to_owned()).chain(own.filter(shown).map(|field| field.name.to_string())).collect()
 }

@@ -69,8 +69,9 @@ impl Engine {
             self.store().read(|tx| Ok::<_, Error>((newest_revision(tx)?, settings_of(&tx.find(&SETTING, &[], &[], 10_000)?)))).await?;
         let documents = documents(&apps.packages);
         let mut layout = model::schema::next_layout(&documents, &base.layout, &rules::expr::is_on_read).map_err(Error::Documents)?;
+        let key = self.sealing();
         let compiled = |layout| {
-            let published = Published::compile(newest + 1, &documents, layout, &settings).map_err(Error::Documents)?;
+            let published = Published::compile(newest + 1, &documents, layout, &settings, &key).map_err(Error::Documents)?;
             Ok::<_, Error>(Arc::new(published.with_apps(apps.clone())))
         };
         let mut new = compiled(layout.clone())?;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use model::field::{Numbers, Role};
+use model::field::Numbers;
 use model::{Cells, EntityDef, EntityId, FieldDef, Value};
 use serde_json::Value as Json;
 use store::Tx;
@@ -149,7 +149,7 @@ fn told(field: &FieldDef) -> bool {
 
 /// Whether a field's values never leave the record.
 pub(crate) fn sealed(field: &FieldDef) -> bool {
-    field.doc.common.encrypted || matches!(field.role, Role::Secret)
+    field.typed.as_ref().is_some_and(|typed| typed.sealed_for().is_some())
 }
 
 /// A field's value as JSON; long digits stay exact as a string.

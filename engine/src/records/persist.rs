@@ -108,7 +108,7 @@ pub(crate) fn index(w: &Writer<'_>, def: &EntityDef, plan: &EntityPlan, rows: &[
 /// The tokens that a record is found by, over the searchable fields that `seen` allows.
 pub(crate) fn tokens(def: &EntityDef, plan: &EntityPlan, cells: &Cells, seen: impl Fn(&model::FieldDef) -> bool) -> String {
     let mut text = String::new();
-    for field in plan.search.iter().map(|field| def.field(*field)).filter(|field| seen(field) && !field.doc.common.encrypted) {
+    for field in plan.search.iter().map(|field| def.field(*field)).filter(|field| seen(field) && !super::history::sealed(field)) {
         let values = field.cells(cells);
         if matches!(field.role, Role::Secret) || values.iter().all(Value::is_null) {
             continue;

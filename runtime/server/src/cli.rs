@@ -95,6 +95,9 @@ pub(crate) enum Command {
     Token(Token),
     /// Check database, files, key and clock, and say what to do
     Doctor(Doctor),
+    /// The key that encrypted fields and secrets rest with
+    #[command(subcommand, after_help = "Example:\n  trellis key rotate")]
+    Key(Key),
     /// Bring the workspace's own tables up to date; serving does it too
     Migrate,
     /// Measure this program against its limits on this machine: the table of the README
@@ -103,6 +106,12 @@ pub(crate) enum Command {
     /// The limit of `bench`: bare statements over a workspace's file
     #[command(hide = true)]
     BenchBare(BenchBare),
+}
+
+#[derive(Subcommand, Clone, Copy, Debug)]
+pub(crate) enum Key {
+    /// Make a new key and encrypt all with it; the server must not run
+    Rotate,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -22,5 +22,6 @@ mod moves;
 mod problems;
 mod publishing;
 mod records;
+mod sealed;
 mod search;
 mod sign_in;

@@ -57,7 +57,8 @@ static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
             (Name::parse(&app.app.name).expect("a name"), Arc::new(app))
         })
         .collect();
-    model::schema::build(&apps, &Layout::default(), &rules::expr::is_on_read).unwrap_or_else(|faults| panic!("{faults:?}"))
+    model::schema::build(&apps, &Layout::default(), &rules::expr::is_on_read, &model::field::sealed::no_key())
+        .unwrap_or_else(|faults| panic!("{faults:?}"))
 });
 
 fn now() -> DateTime<Utc> {

@@ -73,7 +73,7 @@ pub fn check(apps: &IndexMap<Name, Arc<App>>, name: &Name) -> Vec<Diagnostic> {
 
 /// What the compiler of the schema refuses: the net below the checks.
 fn compile(apps: &IndexMap<Name, Arc<App>>, name: &Name) -> Vec<Diagnostic> {
-    let Err(faults) = crate::schema::build(apps, &Layout::default(), &|_| false) else { return Vec::new() };
+    let Err(faults) = crate::schema::build(apps, &Layout::default(), &|_| false, &crate::field::sealed::no_key()) else { return Vec::new() };
     let own = format!("/{name}/");
     faults
         .into_iter()

@@ -250,19 +250,18 @@ impl TypedField for RichTextField {
     }
 }
 
-/// The values of a secret: the cell holds what the engine encrypted; nothing is ever read back.
+/// The values of a secret; they rest sealed and nothing is ever read back.
 #[derive(Clone, Debug)]
 pub struct SecretField;
 
 impl TypedField for SecretField {
     fn columns(&self) -> Vec<ColumnSpec> {
-        vec![ColumnSpec::value(Storage::Bytes)]
+        vec![ColumnSpec::value(Storage::Text)]
     }
 
-    /// The clear bytes; the engine encrypts them before they are stored.
     fn accept(&self, input: &Input, _: &AcceptContext<'_>) -> Result<Vec<Value>, Vec<Reject>> {
         let text = input.as_text().ok_or_else(|| vec![Reject::wrong_type("\"…\"")])?;
-        Ok(vec![if text.is_empty() { Value::Null } else { Value::Bytes(text.as_bytes().into()) }])
+        Ok(vec![if text.is_empty() { Value::Null } else { Value::text(text) }])
     }
 
     fn write_json(&self, _: &[Value], _: Numbers, out: &mut Vec<u8>) {

@@ -27,6 +27,7 @@ pub mod phone_number;
 pub mod places;
 pub mod references;
 pub mod scalar;
+pub mod sealed;
 pub mod stored_file;
 pub mod text_settings;
 
@@ -504,6 +505,11 @@ pub trait TypedField: fmt::Debug + Send + Sync {
     /// Whether it may be grouped by, and counted distinct.
     fn groupable(&self) -> bool {
         true
+    }
+
+    /// Where its values rest encrypted: what they are sealed for. They leave for those who may read them, never otherwise.
+    fn sealed_for(&self) -> Option<&str> {
+        None
     }
 
     /// JSON Schema of the value, for API clients.

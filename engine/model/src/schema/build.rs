@@ -9,9 +9,10 @@ use indexmap::IndexMap;
 
 use crate::doc::{App, ChoiceOption, Entity, Field};
 use crate::fault::Diagnostic;
+use crate::field::sealed::{self, Seal};
 use crate::field::{self, CompileContext, Compiled, Role, RollupFn, Shape, TypedField};
 use crate::name::{EntityName, Name};
-use crate::schema::layout::Layout;
+use crate::schema::layout::{Layout, physical};
 use crate::schema::system::{self, Holds, IdField};
 use crate::schema::{ColumnDef, EntityDef, EntityId, FieldDef, FieldId, InverseDef, LineOf, Referrer, Schema, Via};
 
@@ -22,9 +23,9 @@ pub type IsOnRead<'a> = &'a dyn Fn(&str) -> bool;
 ///
 /// # Errors
 /// Every fault found.
-pub fn build(apps: &IndexMap<Name, Arc<App>>, layout: &Layout, is_on_read: IsOnRead<'_>) -> Result<Schema, Vec<Diagnostic>> {
+pub fn build(apps: &IndexMap<Name, Arc<App>>, layout: &Layout, is_on_read: IsOnRead<'_>, key: &Arc<dyn Seal>) -> Result<Schema, Vec<Diagnostic>> {
     let currencies = apps.iter().map(|(name, app)| (name.to_string(), currency_of(app))).collect();
-    let mut building = Building { layout, is_on_read, currencies, drafts: Vec::new(), by_name: HashMap::new(), faults: Vec::new() };
+    let mut building = Building { layout, is_on_read, key, currencies, drafts: Vec::new(), by_name: HashMap::new(), faults: Vec::new() };
     building.collect(apps);
     building.extend(apps);
     building.mark_lines();
@@ -43,6 +44,7 @@ pub fn build(apps: &IndexMap<Name, Arc<App>>, layout: &Layout, is_on_read: IsOnR
 struct Building<'a> {
     layout: &'a Layout,
     is_on_read: IsOnRead<'a>,
+    key: &'a Arc<dyn Seal>,
     currencies: HashMap<String, String>,
     drafts: Vec<EntityDraft>,
     by_name: HashMap<Box<str>, usize>,
@@ -243,7 +245,11 @@ impl Building<'_> {
         let (shape, role) = (draft.shape.clone(), draft.role.clone());
         let typed = match shape {
             Shape::Nothing => None,
-            Shape::Own(typed) => Some(typed),
+            Shape::Own(typed) => {
+                let draft = &self.drafts[entity].fields[field];
+                let place = format!("{}.{}", self.drafts[entity].name, draft.name);
+                Some(sealed::or_clear(typed, &draft.doc, &role, &place, self.key)?)
+            }
             Shape::Like(doc) => Some(self.typed_like(&doc, app.as_str())?),
             Shape::Path(path) => {
                 let (far, last) = self.walk(entity, &path)?;
@@ -275,6 +281,9 @@ impl Building<'_> {
         let name = spec.field.as_ref().ok_or("needs the `field` that is rolled up")?;
         let field = self.field_index(source, name.as_str()).ok_or_else(|| format!("`{}` has no field `{name}`", self.drafts[source].name))?;
         let typed = self.shape_of(source, field, walked)?.ok_or_else(|| format!("`{name}` has no values"))?;
+        if typed.sealed_for().is_some() && !matches!(spec.function, RollupFn::First | RollupFn::Last) {
+            return Err(format!("`{name}` rests encrypted: only its first or last value can be rolled up"));
+        }
         if spec.function == RollupFn::Average
             && let Some(scale) = spec.scale
         {
@@ -574,19 +583,6 @@ fn entity_id(index: usize) -> EntityId {
 
 fn field_id(index: usize) -> FieldId {
     FieldId(by_index(index))
-}
-
-/// The physical name of `name`: itself, or where it is over 55 bytes its first 46, `_` and 8 hex digits of a hash.
-#[must_use]
-pub fn physical(name: &str) -> String {
-    const LONGEST: usize = 55;
-    const KEPT: usize = 46;
-    if name.len() <= LONGEST {
-        return name.to_owned();
-    }
-    // FNV-1a: stable for ever and without a dependency; names are validated, so nobody can aim at a collision cheaply.
-    let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    format!("{}_{hash:08x}", &name[..KEPT])
 }
 
 /// The storage of a field that stands on its own.

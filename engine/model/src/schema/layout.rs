@@ -65,7 +65,8 @@ impl Layout {
 /// # Errors
 /// Every fault of the documents.
 pub fn next_layout(apps: &IndexMap<Name, Arc<App>>, old: &Layout, is_on_read: IsOnRead<'_>) -> Result<Layout, Vec<Diagnostic>> {
-    let schema = build(apps, old, is_on_read)?;
+    // A layout is the same whoever holds the key.
+    let schema = build(apps, old, is_on_read, &crate::field::sealed::no_key())?;
     let mut layout = old.clone();
     for entity in &schema.entities {
         for field in entity.fields.iter().filter(|field| !field.system) {
@@ -99,6 +100,19 @@ fn too_wide(layout: &Layout, entity: &EntityName) -> Option<Diagnostic> {
         let message = format!("{values} columns with those of retired fields: an entity has {MAX_COLUMNS} at most; purge what is retired");
         Diagnostic::error(format!("/{}/entities/{}/fields", entity.app(), entity.bare()), message)
     })
+}
+
+/// The physical name of `name`: itself, or where it is over 55 bytes its first 46, `_` and 8 hex digits of a hash.
+#[must_use]
+pub fn physical(name: &str) -> String {
+    const LONGEST: usize = 55;
+    const KEPT: usize = 46;
+    if name.len() <= LONGEST {
+        return name.to_owned();
+    }
+    // FNV-1a: stable for ever and without a dependency; names are validated, so nobody can aim at a collision cheaply.
+    let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    format!("{}_{hash:08x}", &name[..KEPT])
 }
 
 #[cfg(test)]

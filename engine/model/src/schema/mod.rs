@@ -20,8 +20,8 @@ mod layout;
 mod system;
 
 pub(crate) use build::option_list;
-pub use build::{IsOnRead, build, physical};
-pub use layout::{ColumnNote, Layout, next_layout};
+pub use build::{IsOnRead, build};
+pub use layout::{ColumnNote, Layout, next_layout, physical};
 pub use system::SYSTEM_FIELDS;
 
 /// An entity's place in its schema; stable only within one schema.

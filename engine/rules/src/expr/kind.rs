@@ -43,7 +43,7 @@ impl Kind {
     /// The kind of a field's values.
     #[must_use]
     pub fn of(field: &FieldDef) -> Self {
-        if field.doc.common.encrypted {
+        if field.typed.as_ref().is_some_and(|typed| typed.sealed_for().is_some()) {
             return Self::Sealed;
         }
         match &field.role {

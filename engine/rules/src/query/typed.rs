@@ -226,9 +226,7 @@ impl Compiling<'_> {
             return Err(one(Violation::at(format!("{at}/field"), Code::Malformed, Message::new("bad_operator").with("op", op.as_str()))));
         }
         let Some(typed) = field.typed.clone() else { return Err(one(not_usable(&format!("{at}/op"), op))) };
-        let sealed = field.doc.common.encrypted || matches!(field.role, Role::Secret);
-        if !(typed.operators().contains(&op) || op == Op::Under && field.name.as_str() == "id") || (sealed && !matches!(op, Op::IsEmpty | Op::IsSet))
-        {
+        if !(typed.operators().contains(&op) || op == Op::Under && field.name.as_str() == "id") {
             return Err(one(not_usable(&format!("{at}/op"), op)));
         }
         let (source, storage) = self.source(path.entity, field, typed.comparable()).ok_or_else(|| one(not_usable(&format!("{at}/op"), op)))?;

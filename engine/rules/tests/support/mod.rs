@@ -94,7 +94,7 @@ pub fn build(apps: &[Json]) -> Result<Schema, Vec<Diagnostic>> {
             (Name::parse(&app.app.name).expect("a name"), Arc::new(app))
         })
         .collect();
-    model::schema::build(&apps, &Layout::default(), &rules::expr::is_on_read)
+    model::schema::build(&apps, &Layout::default(), &rules::expr::is_on_read, &model::field::sealed::no_key())
 }
 
 /// The usual workspace.

@@ -4,7 +4,7 @@
 use engine::Error;
 use engine::auth::Auth;
 
-use crate::cli::{App, Command, Common, User};
+use crate::cli::{App, Command, Common, Key, User};
 use crate::terminal::{self, Terminal, print_error, read_line};
 use crate::workspace::{self, Refusal};
 
@@ -12,6 +12,7 @@ mod apps;
 mod backup;
 mod doctor;
 mod exchange;
+mod key;
 mod people;
 mod schema;
 
@@ -36,8 +37,14 @@ pub(crate) async fn run_here_or_there(common: &Common, command: Command) -> u8 {
         command => match workspace::hold(common) {
             Ok(held) => match workspace::open(common, &held).await {
                 Ok(engine) => {
-                    engine.start_jobs();
-                    let code = run(command, &Auth::new(engine.clone()), &terminal).await;
+                    let code = match command {
+                        // Nothing else may write meanwhile: it would use the old key.
+                        Command::Key(Key::Rotate) => key::rotate(&engine, &terminal).await,
+                        command => {
+                            engine.start_jobs();
+                            run(command, &Auth::new(engine.clone()), &terminal).await
+                        }
+                    };
                     engine.jobs().stop();
                     engine.close().await;
                     code
@@ -83,8 +90,8 @@ pub(crate) async fn run(command: Command, auth: &Auth, terminal: &Terminal) -> u
         Command::Doctor(doctor) => doctor::run(engine, doctor, terminal).await,
         Command::Migrate => doctor::migrated(engine, terminal).await,
         Command::Schema(schema) => return schema::run(&schema, terminal),
-        Command::Serve(_) | Command::Restore(_) | Command::Bench(_) | Command::BenchBare(_) => {
-            terminal.complain("trellis: a server works on this data folder already");
+        Command::Serve(_) | Command::Key(_) | Command::Restore(_) | Command::Bench(_) | Command::BenchBare(_) => {
+            terminal.complain("trellis: a server works on this data folder: end it first");
             Ok(crate::FAILED)
         }
     };
