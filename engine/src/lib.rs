@@ -34,6 +34,7 @@ pub mod seed;
 mod settings;
 mod times;
 mod titles;
+pub mod web_forms;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -78,6 +79,7 @@ struct Inner {
     scheduler: scheduler::Scheduler,
     effect_slots: Arc<tokio::sync::Semaphore>,
     outside: Mutex<Arc<dyn effects::Outside>>,
+    form_limits: web_forms::Limits,
 }
 
 /// How a workspace is opened.
@@ -144,6 +146,7 @@ impl Engine {
             scheduler: scheduler::Scheduler::default(),
             effect_slots: effects::slots(),
             outside: Mutex::new(Arc::new(effects::outside::Nowhere)),
+            form_limits: web_forms::Limits::default(),
         }));
         engine.renew_core().await?;
         Ok(engine)
@@ -225,6 +228,10 @@ impl Engine {
 
     pub(crate) fn scheduler(&self) -> &scheduler::Scheduler {
         &self.0.scheduler
+    }
+
+    pub(crate) fn form_limits(&self) -> &web_forms::Limits {
+        &self.0.form_limits
     }
 
     /// Ends the threads and connections.

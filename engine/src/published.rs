@@ -51,6 +51,8 @@ pub struct Published {
     pub(crate) calendars: HashMap<String, Arc<crate::times::calendar::WorkingTime>>,
     /// The approval flows.
     pub flows: crate::approvals::plan::Flows,
+    /// The public forms.
+    pub(crate) web_forms: crate::web_forms::WebForms,
 }
 
 /// What is compiled for one entity.
@@ -226,6 +228,7 @@ impl Published {
         let mut faults = compiling.faults;
         let automations = crate::automations::Automations::compile(&schema, &mut faults);
         let flows = crate::approvals::plan::Flows::compile(&schema, apps, &mut faults);
+        let web_forms = crate::web_forms::WebForms::compile(&schema, &mut faults);
         let graph = match Graph::build(&schema) {
             Ok(graph) => Some(graph),
             Err(more) => {
@@ -252,6 +255,7 @@ impl Published {
             automations,
             calendars: crate::times::calendar::WorkingTime::all(apps),
             flows,
+            web_forms,
         })
     }
 

@@ -197,7 +197,7 @@ impl<'a> Driver<'a> {
             _ => return Ok(()),
         };
         let told = crate::automations::trigger::Signal::Approval { word, flow: plan.flow.name.as_str(), result };
-        crate::automations::raise::signal(self.w, plan.entity, row.record, &told)
+        crate::automations::raise::signal(self.w, plan.entity, row.record, &told, &serde_json::Map::new())
     }
 
     /// Takes in what others are told after the commit.

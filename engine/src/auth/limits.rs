@@ -96,7 +96,7 @@ fn forget(seen: &mut HashMap<Key, Failures>, now: DateTime<Utc>) {
 }
 
 /// The network that an address stands for: one household has 2^64 addresses of IPv6.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((u128::from(address) & !u128::from(u64::MAX)).into()),
         address @ IpAddr::V4(_) => address,

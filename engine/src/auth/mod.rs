@@ -17,6 +17,7 @@ mod sessions;
 mod tokens;
 mod users;
 
+pub(crate) use limits::network;
 pub use sessions::{Client, SessionInfo, SignedIn, Verified};
 pub use tokens::{NewToken, Scope, TokenInfo};
 pub use users::{NewUser, UserInfo};

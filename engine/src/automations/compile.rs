@@ -129,6 +129,9 @@ fn given(c: &Compiling<'_>, on: &Map<String, Json>, trigger: &Trigger) -> Vec<(S
     if on.contains_key("webhook") || on.contains_key("message") {
         found.push(("payload".to_owned(), Given::Values));
     }
+    if on.contains_key("form") {
+        found.push(("sent".to_owned(), Given::Values));
+    }
     let steps = &c.definition.automation.steps;
     // A loop may go through what another step found, wherever that stands.
     for _ in 0..4 {
@@ -467,7 +470,7 @@ impl Compiling<'_> {
             return Trigger::Webhook;
         }
         if let Some(form) = text("form") {
-            return Trigger::Form { form: form.to_owned() };
+            return Trigger::Form { form: format!("{}.{form}", self.app) };
         }
         if on.contains_key("message") {
             return Trigger::Message;

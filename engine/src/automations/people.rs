@@ -3,7 +3,7 @@
 
 use model::field::Role;
 use model::{EntityId, Value};
-use rules::query::{Column, Leaf, Path, Predicate, SystemView, Test, resolve_path};
+use rules::query::{Column, Leaf, Path, Predicate, SystemView, Test, TypedFilter, resolve_path};
 use serde_json::Value as Json;
 use store::{Binned, Select, Tx};
 use uuid::Uuid;
@@ -22,8 +22,8 @@ pub(crate) enum Who {
     Given(String),
     /// Whoever set the run off.
     Me,
-    /// Everybody with a role, qualified.
-    Role(String),
+    /// Everybody with a role, qualified; of these, those whom a filter over people keeps.
+    Role(String, Option<TypedFilter>),
     /// An address.
     Address(String),
 }
@@ -42,7 +42,7 @@ impl Found {
 }
 
 impl Who {
-    /// Compiles `owner.manager`, `{"role": "manager"}`, `$me`, an address.
+    /// Compiles `owner.manager`, `{"role": "manager", "where": filter}`, `$me`, an address.
     pub(crate) fn compile(c: &mut Compiling<'_>, json: &Json, at: &str) -> Option<Self> {
         match json {
             Json::String(text) if text == "$me" => Some(Self::Me),
@@ -51,7 +51,11 @@ impl Who {
             Json::Object(map) => {
                 let text = |key: &str| map.get(key).and_then(Json::as_str);
                 if let Some(role) = text("role") {
-                    return Some(Self::Role(qualified(c.app, role)));
+                    let narrowed = match map.get("where") {
+                        Some(filter) => Some(c.filter(c.nobody(), filter, &format!("{at}/where"))?),
+                        None => None,
+                    };
+                    return Some(Self::Role(qualified(c.app, role), narrowed));
                 }
                 match text("from").or_else(|| text("user")) {
                     Some(from) => path(c, from, at),
@@ -126,7 +130,14 @@ impl Running<'_> {
             match who {
                 Who::Me => found.people.extend(self.asker.user()),
                 Who::Address(address) => found.addresses.push(address.clone()),
-                Who::Role(role) => found.people.extend(with_role(self.cx, self.tx, role)?),
+                Who::Role(role, narrowed) => {
+                    let schema = &self.cx.app.schema;
+                    let kept = match narrowed {
+                        Some(filter) => self.on_scope(None, |scope| filter.bind(schema, &scope.placeholders()))?,
+                        None => Predicate::True,
+                    };
+                    found.people.extend(with_role(self.cx, self.tx, role, kept)?);
+                }
                 Who::Given(name) => self.given_person(name, &mut found),
                 Who::Path { from, path, address } => {
                     let cells = self.end_of(from.as_deref(), path)?;
@@ -153,11 +164,11 @@ impl Running<'_> {
     }
 }
 
-/// The active people with a role, in the order in which they came.
+/// The active people with a role whom `kept` keeps, in the order in which they came.
 ///
 /// # Errors
 /// Where the store could not.
-pub(crate) fn with_role(cx: &Ctx, tx: &Tx, role: &str) -> Result<Vec<Uuid>, Error> {
+pub(crate) fn with_role(cx: &Ctx, tx: &Tx, role: &str, kept: Predicate) -> Result<Vec<Uuid>, Error> {
     const MOST: u32 = 10_000;
     let Some(def) = cx.app.schema.find("core.user") else { return Ok(Vec::new()) };
     let leaf = |name: &str, test: Test, negated: bool| {
@@ -165,7 +176,7 @@ pub(crate) fn with_role(cx: &Ctx, tx: &Tx, role: &str) -> Result<Vec<Uuid>, Erro
         Some(Predicate::Leaf(Leaf { path: Path::own(def.id, field.id), column: Column::Slot(field.slot()?), test, negated }))
     };
     let parts = [leaf("roles", Test::Has(Value::text(role)), false), leaf("active", Test::Equal(Value::Bool(false)), true)];
-    let filter = Predicate::all(parts.into_iter().flatten().collect());
+    let filter = Predicate::all(parts.into_iter().flatten().chain([kept]).collect());
     ids(cx, tx, def.id, filter, MOST)
 }
 

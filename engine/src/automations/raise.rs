@@ -262,12 +262,12 @@ pub(crate) fn after(w: &Writer<'_>, happened: &[Happened]) -> Result<(), Error> 
     Ok(run::put(w.tx, &runs)?)
 }
 
-/// Writes the runs that something else about a record sets off.
-pub(crate) fn signal(w: &Writer<'_>, entity: EntityId, record: Uuid, signal: &Signal<'_>) -> Result<(), Error> {
+/// Writes the runs that something else about a record sets off; `held` is what their steps see by name.
+pub(crate) fn signal(w: &Writer<'_>, entity: EntityId, record: Uuid, signal: &Signal<'_>, held: &Map<String, Json>) -> Result<(), Error> {
     let Some(cells) = w.reader.read(entity, record)? else { return Ok(()) };
     let plans = w.app.automations.of(entity).iter().filter(|plan| plan.trigger.hears(signal) && holds(w, plan, entity, None, &cells));
     let name = w.def(entity).name.to_string();
-    let runs: Vec<Run> = plans.map(|plan| begin(w.cx, plan, Some((name.clone(), record)), Json::Null, Map::new())).collect();
+    let runs: Vec<Run> = plans.map(|plan| begin(w.cx, plan, Some((name.clone(), record)), Json::Null, held.clone())).collect();
     Ok(run::put(w.tx, &runs)?)
 }
 

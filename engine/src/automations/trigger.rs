@@ -27,7 +27,7 @@ pub(crate) enum Trigger {
     Date { field: FieldId, offset: Duration, at: Option<NaiveTime> },
     /// Another system calls.
     Webhook,
-    /// A visitor sends a form.
+    /// A visitor sends a form, by its qualified name.
     Form { form: String },
     /// A message comes in through a channel.
     Message,
@@ -63,8 +63,7 @@ pub(crate) enum Signal<'a> {
     /// A clock came to its `warning` or was `missed`.
     #[expect(dead_code, reason = "clocks tell it")]
     Clock { name: &'a str, at: &'a str },
-    /// A visitor sent a form.
-    #[expect(dead_code, reason = "web forms tell it")]
+    /// A visitor sent a form, by its qualified name.
     Form(&'a str),
 }
 
@@ -119,7 +118,7 @@ impl Trigger {
                 word == said && flow.as_deref().is_none_or(|flow| flow == *of) && result.as_deref().is_none_or(|result| Some(result) == *what)
             }
             (Self::Clock { name, at }, Signal::Clock { name: clock, at: moment }) => name == clock && at.as_deref().is_none_or(|at| at == *moment),
-            (Self::Form { form }, Signal::Form(sent)) => form == sent,
+            (Self::Form { form }, Signal::Form(sent)) => form == *sent,
             _ => false,
         }
     }

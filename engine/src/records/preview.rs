@@ -112,7 +112,7 @@ fn seen(w: &Writer<'_>, def: &EntityDef, id: Uuid) -> Result<std::sync::Arc<Cell
 }
 
 /// A record as it would be with these values, with every step that comes before a write done.
-pub(super) fn drafted(w: &Writer<'_>, def: &EntityDef, id: Option<Uuid>, values: &IndexMap<String, Input>) -> Result<(Row, Doing), Error> {
+pub(crate) fn drafted(w: &Writer<'_>, def: &EntityDef, id: Option<Uuid>, values: &IndexMap<String, Input>) -> Result<(Row, Doing), Error> {
     let grant = w.cx.grants.entity(def.id);
     let before = id.map(|id| seen(w, def, id)).transpose()?;
     let (doing, purpose) = if before.is_some() { (Doing::Update, Purpose::Update) } else { (Doing::Create, Purpose::Create) };

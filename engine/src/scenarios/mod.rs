@@ -21,6 +21,7 @@ use crate::{Engine, Options};
 
 mod approvals;
 mod compare;
+mod post;
 mod press;
 mod sinks;
 mod told;

@@ -49,6 +49,7 @@ const VERBS: &[(&str, Verb)] = &[
     ("aggregate", |stage, step| Box::pin(aggregate(stage, step))),
     ("advance_clock", |stage, step| Box::pin(advance_clock(stage, step))),
     ("press", |stage, step| Box::pin(super::press::press(stage, step))),
+    ("post", |stage, step| Box::pin(super::post::post(stage, step))),
     ("sink", |stage, step| Box::pin(super::sinks::sink(stage, step))),
     ("expect_notice", |stage, step| Box::pin(super::told::expect_notice(stage, step))),
     ("expect_mail", |stage, step| Box::pin(super::told::expect_mail(stage, step))),

@@ -24,12 +24,22 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// The header of the request's id.
 pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// What a page may load, from whom, and where its forms lead.
+macro_rules! policy {
+    () => {
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors "
+    };
+}
+
+/// The policy of a page that pages of these origins may hold in a frame.
+#[must_use]
+pub fn framed_by(origins: &[String]) -> String {
+    format!("{}{}", policy!(), origins.join(" "))
+}
+
 /// What every answer carries unless its handler says otherwise.
 const HEADERS: [(&str, &str); 7] = [
-    (
-        "content-security-policy",
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    ),
+    ("content-security-policy", concat!(policy!(), "'none'")),
     ("x-content-type-options", "nosniff"),
     ("referrer-policy", "same-origin"),
     ("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),

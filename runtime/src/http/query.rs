@@ -9,6 +9,9 @@ use percent_encoding::percent_decode_str;
 use super::problem::Problem;
 use crate::state::RuntimeState;
 
+/// The most parameters of an address or fields of a form: no entity has as many fields, and each is held against all others.
+const MOST: usize = 2_000;
+
 /// The parameters, in order.
 #[derive(Clone, Debug, Default)]
 pub struct Query(Vec<(String, String)>);
@@ -29,6 +32,9 @@ impl Query {
     pub fn parse(text: &str) -> Result<Self, Problem> {
         let mut pairs: Vec<(String, String)> = Vec::new();
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+            if pairs.len() == MOST {
+                return Err(Problem::of(Code::TooLarge, Message::new("too_many").with("max", MOST)));
+            }
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (Some(name), Some(value)) = (decode(name), decode(value)) else {
                 return Err(wrong(pair, "no UTF-8 without NUL"));
@@ -136,6 +142,8 @@ mod tests {
         assert!(Query::parse("q=%ff").is_err());
         assert!(Query::parse("q=%00").is_err());
         assert!(Query::parse("q=1&q=2").is_err());
+        let many: Vec<String> = (0..=MOST).map(|number| format!("p{number}=1")).collect();
+        assert!(Query::parse(&many.join("&")).is_err());
         assert!(Query::parse("limit=ten").expect("good").limit().is_err());
     }
 }

@@ -112,7 +112,7 @@ pub(super) fn label_of(cx: &Ctx, field: &FieldDef) -> String {
 }
 
 /// A value as an input holds it.
-fn entered(cx: &Ctx, field: &FieldDef, value: Option<&Json>) -> String {
+pub(super) fn entered(cx: &Ctx, field: &FieldDef, value: Option<&Json>) -> String {
     match value {
         None | Some(Json::Null) => String::new(),
         Some(Json::String(text)) if field.doc.kind == "datetime" => {
@@ -228,7 +228,7 @@ pub(super) fn sent(cx: &Ctx, def: &EntityDef, fields: &Query) -> IndexMap<String
 }
 
 /// A local moment as RFC 3339.
-fn moment(cx: &Ctx, text: &str) -> String {
+pub(super) fn moment(cx: &Ctx, text: &str) -> String {
     let read = NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M").or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S"));
     read.ok()
         .and_then(|local| cx.zone.from_local_datetime(&local).earliest())

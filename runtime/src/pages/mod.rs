@@ -34,6 +34,7 @@ mod sign;
 mod timeline;
 mod toast;
 mod viewing;
+mod web_form;
 
 /// The routes of all pages and their assets.
 pub(crate) fn router() -> Router<RuntimeState> {
@@ -45,6 +46,8 @@ pub(crate) fn router() -> Router<RuntimeState> {
         .route("/search", get(search::show))
         .route("/bin", get(bin::show))
         .route("/assets/{*path}", get(assets::get))
+        .route("/f/{form}", get(web_form::show).post(web_form::send).options(web_form::preflight))
+        .route("/f/{form}/thanks", get(web_form::thanks))
         .route("/a/{app}/view/{view}", get(list::view))
         .route("/a/{app}/view/{view}/place/{id}", post(calendar::place))
         .route("/views", post(saved::keep))

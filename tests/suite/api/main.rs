@@ -25,3 +25,4 @@ mod records;
 mod sealed;
 mod search;
 mod sign_in;
+mod web_forms;

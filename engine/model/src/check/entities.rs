@@ -237,6 +237,17 @@ fn duplicates<'a>(c: &mut Checking<'_, 'a>, at: &str, known: &Known<'a>, rule: &
             }
             None => c.error(format!("{at}/field"), "`field` is missing"),
         }
+        match part.get("by").and_then(Json::as_str) {
+            Some(by) => {
+                c.one_of(format!("{at}/by"), "way to compare", by, ["same", "similar"]);
+            }
+            None => c.error(format!("{at}/by"), "`by` is missing: `same` or `similar`"),
+        }
+        if let Some(share) = part.get("at_least")
+            && !share.as_f64().is_some_and(|share| share > 0.0 && share <= 1.0)
+        {
+            c.error(format!("{at}/at_least"), "a share is more than 0 and at most 1");
+        }
     }
     if let Some(then) = map.get("then").and_then(Json::as_str) {
         c.one_of(format!("{at}/then"), "answer to a duplicate", then, THEN);

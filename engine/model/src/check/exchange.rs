@@ -1,21 +1,16 @@
-//! In charge of checking what lets data in and out: imports, public forms, connectors.
+//! In charge of checking what lets data in and out: imports and connectors.
 
 use serde_json::{Map, Value as Json};
 
 use super::checking::Checking;
-use super::entities::THEN;
-use crate::doc::{Connector, Import, ImportMode, WebForm};
+use crate::doc::{Connector, Import, ImportMode};
 use crate::fault::escape_pointer;
-use crate::name::Name;
 
-/// Checks imports, web forms and connectors.
+/// Checks imports and connectors.
 pub(super) fn check(c: &mut Checking<'_, '_>) {
     let app = c.app;
     for (name, import) in &app.imports {
         self::import(c, &format!("/imports/{name}"), import);
-    }
-    for (name, form) in &app.web_forms {
-        web_form(c, &format!("/web_forms/{name}"), form);
     }
     for (name, connector) in &app.connectors {
         self::connector(c, &format!("/connectors/{name}"), connector);
@@ -46,40 +41,6 @@ fn import(c: &mut Checking<'_, '_>, at: &str, import: &Import) {
     }
     if import.header_row == Some(0) {
         c.error(format!("{at}/header_row"), "rows are counted from 1");
-    }
-}
-
-fn web_form(c: &mut Checking<'_, '_>, at: &str, form: &WebForm) {
-    c.one_of(format!("{at}/on"), "kind of web form", &form.on, ["new", "existing"]);
-    c.order(&format!("{at}/order"), "field", form.order.iter().flatten().map(Name::as_str), form.fields.keys().map(Name::as_str));
-    let Some(entity) = c.entity(&format!("{at}/entity"), &form.entity) else { return };
-    for name in form.fields.keys() {
-        c.field(format!("{at}/fields/{name}"), entity, name.as_str());
-    }
-    for (key, fields) in [("show", &form.show), ("edit", &form.edit)] {
-        for (index, name) in fields.iter().enumerate() {
-            c.field(format!("{at}/{key}/{index}"), entity, name.as_str());
-        }
-    }
-    c.values(&format!("{at}/values"), entity, form.values.iter().map(|(name, value)| (name.as_str(), value)));
-    if let Some(stage) = &form.moves {
-        c.stage(&format!("{at}/move"), entity, stage.as_str());
-    }
-    if let Some(span) = &form.expires {
-        c.duration_text(&format!("{at}/expires"), span);
-    }
-    if let Some(path) = form.verify.as_ref().and_then(|verify| verify.get("field")).and_then(Json::as_str) {
-        c.path(format!("{at}/verify/field"), entity, path);
-    }
-    if let Some(duplicate) = form.duplicate.as_ref().and_then(Json::as_object) {
-        let at = format!("{at}/duplicate");
-        c.keys(&at, duplicate, &["rule", "then"]);
-        if let Some(rule) = duplicate.get("rule").and_then(Json::as_str) {
-            c.one_of(format!("{at}/rule"), "rule of duplicates", rule, entity.doc.duplicates.keys().map(Name::as_str).collect::<Vec<_>>());
-        }
-        if let Some(then) = duplicate.get("then").and_then(Json::as_str) {
-            c.one_of(format!("{at}/then"), "answer to a duplicate", then, THEN);
-        }
     }
 }
 

@@ -31,6 +31,7 @@ mod scenarios;
 mod steps;
 mod version;
 mod views;
+mod web_forms;
 mod words;
 mod work;
 mod world;
@@ -60,6 +61,7 @@ pub fn check(apps: &IndexMap<Name, Arc<App>>, name: &Name) -> Vec<Diagnostic> {
     approvals::check(&mut checking);
     work::check(&mut checking);
     exchange::check(&mut checking);
+    web_forms::check(&mut checking);
     scenarios::check(&mut checking);
     locales::check(&mut checking);
     limits::check(&mut checking);

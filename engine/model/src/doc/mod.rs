@@ -12,6 +12,7 @@ mod presentation;
 mod process;
 mod role;
 mod value_spec;
+mod web_form;
 
 pub use app::{App, AppInfo, Demo, DemoFile, FORMAT, MenuItem, OnUpgrade, Package, Seed, TodayItem};
 pub use approval::Approval;
@@ -24,9 +25,10 @@ pub use presentation::{
 };
 pub use process::{
     Automation, Calendar, Connector, Conversion, ConversionTarget, EmptyCell, Holidays, Import, ImportMode, Pool, Repeat, RunAs, RunWhen, Scenario,
-    ScenarioDepartment, Step, WebForm,
+    ScenarioDepartment, Step,
 };
 pub use role::{
     Allowed, DesignRight, DesignWord, EntityRights, FieldAccess, FieldRule, FilterScope, Needs, Role, Scope, ScopeWord, ScopedAccess, ThroughScope,
 };
 pub use value_spec::{FindBy, IfMissing, ValueRule, ValueSpec};
+pub use web_form::{DuplicateThen, FormOn, WebForm, WebFormDuplicate, WebFormField, WebFormLimit, WebFormVerify};

@@ -206,55 +206,6 @@ pub struct Holidays {
     pub make_up: Vec<chrono::NaiveDate>,
 }
 
-/// A public form.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct WebForm {
-    /// `new`, or `existing` by a link.
-    pub on: String,
-    /// The entity, bare or qualified.
-    pub entity: String,
-    /// What people call it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub label: Option<Label>,
-    /// The inputs.
-    #[serde(default)]
-    pub fields: IndexMap<Name, Json>,
-    /// Their order; as written where absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub order: Option<Vec<Name>>,
-    /// Values that the visitor does not enter.
-    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
-    pub values: IndexMap<Name, ValueSpec>,
-    /// What a duplicate does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub duplicate: Option<Json>,
-    /// What the visitor reads at the end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub thanks: Option<Label>,
-    /// How often it may be sent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit: Option<Json>,
-    /// Fields shown of an existing record.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub show: Vec<Name>,
-    /// Fields edited of an existing record.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub edit: Vec<Name>,
-    /// Where sending moves an existing record.
-    #[serde(rename = "move", default, skip_serializing_if = "Option::is_none")]
-    pub moves: Option<Name>,
-    /// How long a link lasts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires: Option<String>,
-    /// Whether a link works once.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub once: bool,
-    /// How the visitor shows who they are.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub verify: Option<Json>,
-}
-
 /// Exchange with another system.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

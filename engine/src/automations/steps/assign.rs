@@ -22,11 +22,21 @@ pub(super) struct Assign;
 
 #[derive(Debug)]
 struct Assigning {
-    rules: Vec<(Option<CompiledCondition>, To)>,
+    /// The first that holds and leads to somebody.
+    rules: Vec<Rule>,
+    owner: model::FieldId,
+}
+
+/// `{"name": "large", "if": …, "to": {"role": "rep"}, "by": "least_loaded"}`.
+#[derive(Debug)]
+struct Rule {
+    /// What the history of runs calls it: its name, or its place.
+    name: String,
+    condition: Option<CompiledCondition>,
+    to: To,
     by: By,
     /// What counts as load; everything that is not over where absent.
     load: Option<TypedFilter>,
-    owner: model::FieldId,
 }
 
 /// Where a record goes; closed.
@@ -65,38 +75,54 @@ impl StepKind for Assign {
                 continue;
             }
             if let Some(to) = to(c, rule.get("to"), &format!("{at}/to")) {
-                rules.push((compiled, to));
+                let name = rule.get("name").and_then(Json::as_str).map_or_else(|| (index + 1).to_string(), str::to_owned);
+                let own = rule.as_object().unwrap_or(settings);
+                let (by, load) = chosen(c, about, own, settings, &at)?;
+                rules.push(Rule { name, condition: compiled, to, by, load });
             }
         }
         for key in ["to", "else"] {
             if let Some(to) = to(c, settings.get(key), &format!("{at}/{key}")) {
-                rules.push((None, to));
+                let (by, load) = chosen(c, about, settings, settings, at)?;
+                rules.push(Rule { name: key.to_owned(), condition: None, to, by, load });
             }
         }
-        let by = match settings.get("by").and_then(Json::as_str) {
-            None | Some("round_robin") => By::RoundRobin,
-            Some("least_loaded") => By::LeastLoaded,
-            Some("weighted") => {
-                let field = settings.get("weight").and_then(Json::as_str).and_then(|name| c.def(c.nobody()).find(name)).map(|field| field.id);
-                match field {
-                    Some(field) => By::Weighted(field),
-                    None => {
-                        c.fault(format!("{at}/weight"), "`weight` names a number field of core.user");
-                        return None;
-                    }
+        Some(Box::new(Assigning { rules, owner }))
+    }
+}
+
+/// How one of several is chosen: as the rule says, else as the step does.
+fn chosen(
+    c: &mut Compiling<'_>,
+    about: Option<EntityId>,
+    rule: &Map<String, Json>,
+    step: &Map<String, Json>,
+    at: &str,
+) -> Option<(By, Option<TypedFilter>)> {
+    let setting = |key: &str| rule.get(key).or_else(|| step.get(key));
+    let by = match setting("by").and_then(Json::as_str) {
+        None | Some("round_robin") => By::RoundRobin,
+        Some("least_loaded") => By::LeastLoaded,
+        Some("weighted") => {
+            let field = setting("weight").and_then(Json::as_str).and_then(|name| c.def(c.nobody()).find(name)).map(|field| field.id);
+            match field {
+                Some(field) => By::Weighted(field),
+                None => {
+                    c.fault(format!("{at}/weight"), "`weight` names a number field of core.user");
+                    return None;
                 }
             }
-            Some(other) => {
-                c.fault(format!("{at}/by"), format!("`{other}` is none of round_robin, least_loaded, weighted"));
-                return None;
-            }
-        };
-        let load = match (settings.get("load"), about) {
-            (Some(filter), Some(entity)) => Some(c.filter(entity, filter, &format!("{at}/load"))?),
-            _ => None,
-        };
-        Some(Box::new(Assigning { rules, by, load, owner }))
-    }
+        }
+        Some(other) => {
+            c.fault(format!("{at}/by"), format!("`{other}` is none of round_robin, least_loaded, weighted"));
+            return None;
+        }
+    };
+    let load = match (setting("load"), about) {
+        (Some(filter), Some(entity)) => Some(c.filter(entity, filter, &format!("{at}/load"))?),
+        _ => None,
+    };
+    Some((by, load))
 }
 
 fn to(c: &mut Compiling<'_>, json: Option<&Json>, at: &str) -> Option<To> {
@@ -110,8 +136,8 @@ fn to(c: &mut Compiling<'_>, json: Option<&Json>, at: &str) -> Option<To> {
 impl Action for Assigning {
     fn run(&self, running: &Running<'_>, about: Option<Hand>) -> Result<After, Error> {
         let hand = about.ok_or_else(nothing_there)?;
-        for (condition, to) in &self.rules {
-            let holds = match condition {
+        for rule in &self.rules {
+            let holds = match &rule.condition {
                 None => true,
                 Some(condition) => {
                     running.on_scope(Some(&hand), |scope| condition.holds(scope))?.map_err(|fault| Error::Internal(fault.to_string()))?
@@ -120,21 +146,21 @@ impl Action for Assigning {
             if !holds {
                 continue;
             }
-            let chosen = match to {
+            let chosen = match &rule.to {
                 To::Pool(pool) => {
                     self.give(running, &hand, None)?;
-                    return Ok(After::next(json!({"pool": pool})));
+                    return Ok(After::next(json!({"rule": rule.name, "pool": pool})));
                 }
                 To::People(people) => {
                     let found = running.find_people(people)?.people;
-                    self.choose(running, &hand, active(running, found)?)?
+                    self.choose(running, rule, &hand, active(running, found)?)?
                 }
             };
             // A rule that leads to nobody passes the record on to the next.
             if let Some(person) = chosen {
                 self.give(running, &hand, Some(person))?;
                 let user = running.cx.app.schema.find("core.user").map_or(EntityId(0), |def| def.id);
-                return Ok(After::next(json!({"owner": person})).saving(held(running.cx, user, person)));
+                return Ok(After::next(json!({"rule": rule.name, "owner": person})).saving(held(running.cx, user, person)));
             }
         }
         Ok(After::next(json!({"owner": null})))
@@ -165,16 +191,18 @@ impl Assigning {
         running.write(hand.entity, Submission::Update { id: hand.id, version: None, values }).map(Some)
     }
 
-    fn choose(&self, running: &Running<'_>, hand: &Hand, people: Vec<Uuid>) -> Result<Option<Uuid>, Error> {
+    fn choose(&self, running: &Running<'_>, rule: &Rule, hand: &Hand, people: Vec<Uuid>) -> Result<Option<Uuid>, Error> {
         if people.len() < 2 {
             return Ok(people.first().copied());
         }
-        match &self.by {
-            By::RoundRobin => in_turn(running, &self.key(running), &people),
+        // Whose turn it is, each rule counts for itself.
+        let key = format!("turn:{}:{}:{}", running.plan.name, running.step, rule.name);
+        match &rule.by {
+            By::RoundRobin => in_turn(running, &key, &people),
             By::LeastLoaded => {
                 let mut least: Option<(u64, Uuid)> = None;
                 for person in people {
-                    let load = self.load_of(running, hand.entity, person)?;
+                    let load = self.load_of(running, rule, hand.entity, person)?;
                     if least.is_none_or(|(there, _)| load < there) {
                         least = Some((load, person));
                     }
@@ -189,23 +217,19 @@ impl Assigning {
                         let def = running.cx.app.schema.find("core.user")?;
                         def.field(*field).cells(&cells).first().and_then(Value::as_decimal).and_then(|number| number.to_u32())
                     });
-                    weighted.push((person, u64::from(weight.unwrap_or_default())));
+                    weighted.push((person, u64::from(weight.unwrap_or_default()).min(HEAVIEST)));
                 }
-                by_weight(running, &self.key(running), &weighted)
+                by_weight(running, &key, &weighted)
             }
         }
     }
 
-    fn key(&self, running: &Running<'_>) -> String {
-        format!("turn:{}:{}", running.plan.name, running.step)
-    }
-
-    fn load_of(&self, running: &Running<'_>, entity: EntityId, person: Uuid) -> Result<u64, Error> {
+    fn load_of(&self, running: &Running<'_>, rule: &Rule, entity: EntityId, person: Uuid) -> Result<u64, Error> {
         let schema = &running.cx.app.schema;
         let def = schema.entity(entity);
         let Some(slot) = def.field(self.owner).slot() else { return Ok(0) };
         let own = Leaf { path: Path::own(entity, self.owner), column: Column::Slot(slot), test: Test::Equal(Value::Uuid(person)), negated: false };
-        let open = match &self.load {
+        let open = match &rule.load {
             Some(filter) => running.on_scope(None, |scope| filter.bind(schema, &scope.placeholders()))?,
             None => open(running, entity),
         };
@@ -239,6 +263,9 @@ pub(crate) fn in_turn(running: &Running<'_>, key: &str, people: &[Uuid]) -> Resu
     let index = usize::try_from(turn - 1).unwrap_or_default() % people.len().max(1);
     Ok(people.get(index).copied())
 }
+
+/// The largest weight: a round has as many turns as all weights together.
+const HEAVIEST: u64 = 1_000;
 
 /// The next of several, each as often as its weight says, spread as evenly as may be.
 fn by_weight(running: &Running<'_>, key: &str, people: &[(Uuid, u64)]) -> Result<Option<Uuid>, Error> {
