@@ -133,6 +133,8 @@ pub struct Ctx {
     pub change_set: Option<Uuid>,
     /// How many changes deep this one was caused; limited to 8.
     pub depth: u8,
+    /// The running approval whose own step this is: its lock is passed, no other.
+    pub flow: Option<Uuid>,
 }
 
 impl Ctx {

@@ -4,6 +4,7 @@
 //! Invariant: words are in the person's language; who is not active is not told.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use chrono::{DateTime, Days, NaiveTime, Utc};
 use chrono_tz::Tz;
@@ -62,14 +63,14 @@ pub(crate) fn tell(
     way: Way,
     people: &[Uuid],
     notice: &Notice,
-    words: &dyn Fn(&Person) -> Result<Words, Error>,
+    words: &dyn Fn(&Arc<Person>) -> Result<Words, Error>,
 ) -> Result<(usize, Vec<ChangeNote>), Error> {
     let (mut told, mut notes, mut seen) = (0, Vec::new(), BTreeSet::new());
     for id in people {
         if !seen.insert(*id) {
             continue;
         }
-        let Some(person) = crate::people::person_in(tx, &cx.app, *id)? else { continue };
+        let Some(person) = crate::people::person_in(tx, &cx.app, *id)?.map(Arc::new) else { continue };
         let said = words(&person)?;
         told += 1;
         let wishes = Wishes::of(tx, *id)?;

@@ -83,6 +83,7 @@ impl Engine {
             cause: Cause::Request,
             change_set: None,
             depth: 0,
+            flow: None,
         })
     }
 
@@ -100,6 +101,7 @@ impl Engine {
             cause: Cause::Request,
             change_set: None,
             depth: 0,
+            flow: None,
             app,
         }
     }
@@ -117,10 +119,14 @@ impl Engine {
 
 /// The facts of a person as they are now, within an open transaction; none where there is no such active user.
 pub(crate) fn context_in(cx: &Ctx, tx: &Tx, user: Uuid) -> Result<Option<Ctx>, Error> {
-    let Some(person) = person_in(tx, &cx.app, user)? else { return Ok(None) };
+    Ok(person_in(tx, &cx.app, user)?.map(|person| context_of(cx, Arc::new(person))))
+}
+
+/// The facts of a person who was read within the open transaction.
+pub(crate) fn context_of(cx: &Ctx, person: Arc<Person>) -> Ctx {
     let grants = if person.admin { Arc::clone(&cx.app.all_grants) } else { Arc::new(grants(&cx.app, &person, cx.now)) };
     let (zone, locale) = (person.zone, person.locale.clone());
-    Ok(Some(Ctx { grants, zone, locale, caller: Caller::Person(Arc::new(person)), channel: Channel::Request, ..cx.clone() }))
+    Ctx { grants, zone, locale, caller: Caller::Person(person), channel: Channel::Request, ..cx.clone() }
 }
 
 fn text(def: &EntityDef, cells: &Cells, name: &str) -> Option<String> {

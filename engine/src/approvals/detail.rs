@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use flow::approval::{Event, Foreseen, Seat, SeatState, forecast};
+use flow::approval::{Event, Foreseen, Seat, Uncertain, forecast};
+use model::Message;
 use serde_json::{Map, Value as Json, json};
 use store::Tx;
 use uuid::Uuid;
@@ -11,10 +12,10 @@ use uuid::Uuid;
 use crate::Engine;
 use crate::approvals::drive::{manages, own_facts, plan_of};
 use crate::approvals::facts::Known;
-use crate::approvals::inbox::{is_hidden, names};
+use crate::approvals::inbox::names;
 use crate::approvals::plan::{FlowPlan, watched};
 use crate::approvals::rows::{self, Row, person_json};
-use crate::approvals::{tell, verbs};
+use crate::approvals::{sight, tell, verbs};
 use crate::ctx::Ctx;
 use crate::error::Error;
 use crate::records::slice::Writer;
@@ -75,7 +76,7 @@ impl Engine {
                     let plan = plan_of(&w, &row)?;
                     data.push(json!({
                         "id": row.id, "flow": plan.name, "number": row.number, "state": row.instance.state.as_str(),
-                        "title": tell::title(&w, &plan, &row, &cx.grants, &cx.locale)?,
+                        "title": tell::title(&w, &plan, &row, sight::within(&cx, &w, &plan, &row, None)?.as_ref(), &cx.locale)?,
                         "submitted_at": row.instance.submitted_at, "ended_at": row.instance.ended_at,
                     }));
                 }
@@ -104,6 +105,10 @@ impl Engine {
                 if !known {
                     return Err(Error::NotFound);
                 }
+                let manages = match &running {
+                    Some(row) => manages(&w, &*plan_of(&w, row)?, row, &cx)?,
+                    None => cx.caller.is_admin(),
+                };
                 let (plan, instance, id) = match &running {
                     Some(row) => (plan_of(&w, row)?, row.instance.clone(), row.id),
                     None => (plan, flow::approval::Instance::default(), Uuid::nil()),
@@ -114,7 +119,7 @@ impl Engine {
                     return Err(error);
                 }
                 let steps = told.steps.iter().map(|step| path_step(&cx, &plan, step)).collect();
-                Ok((steps, told.choose.iter().map(ToString::to_string).collect(), told.uncertain))
+                Ok((steps, told.choose.iter().map(ToString::to_string).collect(), told.uncertain.map(|why| uncertain(&cx, why, manages))))
             })
             .await
     }
@@ -124,18 +129,17 @@ fn path_step(cx: &Ctx, plan: &FlowPlan, step: &Foreseen) -> PathStep {
     PathStep { step: step.node.to_string(), label: label(cx, plan, step.node.as_str()), people: step.people.clone(), automatic: step.automatic }
 }
 
+/// Why a path is not certain, in words: what went wrong may tell what the record holds, so only those who mend it hear it.
+fn uncertain(cx: &Ctx, why: Uncertain, manages: bool) -> String {
+    match why {
+        Uncertain::Stuck(reason) if manages => reason,
+        Uncertain::Stuck(_) => Message::new("approval_uncertain_stuck").text(&cx.locale),
+        Uncertain::Way => Message::new("approval_uncertain").text(&cx.locale),
+    }
+}
+
 fn label(cx: &Ctx, plan: &FlowPlan, step: &str) -> String {
     plan.flow.node(step).and_then(|node| node.label.as_ref()).map_or_else(|| step.to_owned(), |label| label.get(&cx.locale).to_owned())
-}
-
-/// The steps at which the caller has a task before them.
-fn own_steps(row: &Row, me: Option<Uuid>) -> Vec<String> {
-    let mine = |seat: &&Seat| me.is_some_and(|me| has(row, seat, me));
-    row.instance.tasks().filter(mine).filter_map(|seat| row.instance.visit(seat.visit)).map(|visit| visit.node.to_string()).collect()
-}
-
-fn in_pool(row: &Row, seat: &Seat, me: Uuid) -> bool {
-    row.instance.visit(seat.visit).is_some_and(|visit| visit.pool.contains(&me))
 }
 
 fn detail(cx: &Ctx, tx: &Tx, id: Uuid) -> Result<Json, Error> {
@@ -148,9 +152,9 @@ fn detail(cx: &Ctx, tx: &Tx, id: Uuid) -> Result<Json, Error> {
     let w = Writer::new(&facts, tx);
     let plan = plan_of(&w, &row)?;
     let me = cx.caller.user();
-    let steps = own_steps(&row, me);
-    let hidden = |field: &str| steps.iter().any(|step| is_hidden(&plan, step, field));
-    let record = record(cx, tx, &plan, &row, &hidden)?;
+    let sight = sight::within(cx, &w, &plan, &row, None)?;
+    let manages = manages(&w, &plan, &row, cx)?;
+    let record = record(sight.as_ref(), tx, &plan, &row)?;
     let events = rows::events(tx, row.id)?;
     let known = Known::new(&w, &plan, row.id, row.record);
     let told = if row.instance.state.is_live() {
@@ -173,14 +177,17 @@ fn detail(cx: &Ctx, tx: &Tx, id: Uuid) -> Result<Json, Error> {
         .collect();
     let def = cx.app.schema.entity(plan.entity);
     let now_watched = w.reader.read(plan.entity, row.record)?.map_or(Json::Null, |cells| watched(&plan, def, &cells));
-    let plain = |name: &str| def.find(name).is_some_and(|field| cx.grants.entity(def.id).comparable(field.id));
-    let shown_field = |name: &str| plain(name) && !hidden(name);
+    let shown_field = |name: &str| sight.as_ref().zip(def.find(name)).is_some_and(|(sight, field)| sight.grants.entity(def.id).comparable(field.id));
+    // What went wrong may tell what the record holds: those who mend it hear it.
+    let parked = |token: &flow::approval::Token| {
+        token.parked.as_ref().map(|parked| json!({"step": token.at, "reason": manages.then_some(parked.reason.as_str())}))
+    };
     Ok(json!({
         "id": row.id,
         "flow": plan.name,
         "flow_label": plan.flow.label.as_ref().map_or(plan.flow.name.as_str(), |label| label.get(&cx.locale)),
         "number": row.number,
-        "title": tell::title(&w, &plan, &row, &cx.grants, &cx.locale)?,
+        "title": tell::title(&w, &plan, &row, sight.as_ref(), &cx.locale)?,
         "entity": row.entity,
         "record": row.record,
         "values": record,
@@ -192,62 +199,29 @@ fn detail(cx: &Ctx, tx: &Tx, id: Uuid) -> Result<Json, Error> {
         "initiator": person_json(&names, row.instance.initiator),
         "submitted_at": row.instance.submitted_at,
         "ended_at": row.instance.ended_at,
-        "copied": me.is_some_and(|me| row.instance.copied.contains(&me)),
-        "manages": manages(&w, &plan, &row, cx)?,
-        "parked": row.instance.parked().filter_map(|token| Some(json!({"step": token.at, "reason": token.parked.as_ref()?.reason}))).collect::<Vec<_>>(),
+        "copied": me.is_some_and(|me| row.instance.copied.contains_key(&me)),
+        "manages": manages,
+        "parked": row.instance.parked().filter_map(parked).collect::<Vec<_>>(),
         "tasks": tasks(cx, &plan, &row, &names, me),
         "people": seats(cx, &plan, &row, &names),
         "path": path,
-        "uncertain": told.uncertain,
+        "uncertain": told.uncertain.map(|why| uncertain(cx, why, manages)),
         "changed": changes(&row, me, &now_watched, &shown_field),
-        "timeline": events.iter().map(|(seq, at, by, event)| line(*seq, *at, *by, event, &names, &shown_field)).collect::<Vec<_>>(),
+        "timeline": events.iter().map(|(seq, at, by, event)| line(*seq, *at, *by, event, &names, &shown_field, manages)).collect::<Vec<_>>(),
     }))
 }
 
-/// The caller's facts with a record in sight that is out of their role's rows: an open task or a copy shows it.
-pub(crate) fn wider(cx: &Ctx, tx: &Tx, entity: model::EntityId, record: Uuid) -> Result<Option<Ctx>, Error> {
-    let Some(me) = cx.caller.user().filter(|_| cx.app.flows.has(entity) && cx.grants.sees(entity)) else { return Ok(None) };
-    let facts = own_facts(cx);
-    let w = Writer::new(&facts, tx);
-    for row in rows::of_record(tx, record, false)? {
-        let plan = plan_of(&w, &row)?;
-        let open = row.instance.copied.contains(&me) || row.instance.tasks().any(|seat| has(&row, seat, me) && grants(&plan, &row, seat));
-        if open && plan.entity == entity {
-            return Ok(Some(Ctx { grants: std::sync::Arc::new(cx.grants.with_rows(entity)), ..cx.clone() }));
-        }
-    }
-    Ok(None)
-}
-
-/// Whether a task is before somebody: to decide, to say their opinion, to be claimed.
-fn has(row: &Row, seat: &Seat, me: Uuid) -> bool {
-    seat.is_before(me) || (seat.state == SeatState::Unclaimed && in_pool(row, seat, me))
-}
-
-/// The record as the caller may see it here: a task or a copy shows it even beyond their role's rows.
-fn record(cx: &Ctx, tx: &Tx, plan: &FlowPlan, row: &Row, hidden: &dyn Fn(&str) -> bool) -> Result<Json, Error> {
-    let entity = plan.entity;
-    let wider = wider(cx, tx, entity, row.record)?.unwrap_or_else(|| cx.clone());
-    let Some(answer) = one_in(&wider, tx, entity, row.record, &Shape { titles: true, ..Shape::default() })? else { return Ok(Json::Null) };
-    let mut json: Json = serde_json::from_slice(&answer.json).map_err(|error| Error::Internal(error.to_string()))?;
-    if let Some(map) = json.as_object_mut() {
-        map.retain(|name, _| !hidden(name));
-        if let Some(titles) = map.get_mut("titles").and_then(Json::as_object_mut) {
-            titles.retain(|name, _| !hidden(name));
-        }
-    }
-    Ok(json)
-}
-
-fn grants(plan: &FlowPlan, row: &Row, seat: &Seat) -> bool {
-    let node = row.instance.visit(seat.visit).and_then(|visit| plan.flow.node(visit.node.as_str()));
-    node.and_then(flow::approval::Node::decision).is_none_or(|doc| doc.grant != Some(false))
+/// The record as the reader may see it here.
+fn record(sight: Option<&Ctx>, tx: &Tx, plan: &FlowPlan, row: &Row) -> Result<Json, Error> {
+    let Some(cx) = sight else { return Ok(Json::Null) };
+    let Some(answer) = one_in(cx, tx, plan.entity, row.record, &Shape { titles: true, ..Shape::default() })? else { return Ok(Json::Null) };
+    serde_json::from_slice(&answer.json).map_err(|error| Error::Internal(error.to_string()))
 }
 
 fn tasks(cx: &Ctx, plan: &FlowPlan, row: &Row, names: &BTreeMap<Uuid, String>, me: Option<Uuid>) -> Vec<Json> {
     let told = |seat: &Seat| {
         let visit = row.instance.visit(seat.visit)?;
-        let mine = me.is_some_and(|me| has(row, seat, me));
+        let mine = me.is_some_and(|me| sight::has(row, seat, me));
         let doc = plan.flow.node(visit.node.as_str()).and_then(flow::approval::Node::decision);
         Some(json!({
             "id": row.task_id(seat.id),
@@ -309,7 +283,8 @@ fn changes(row: &Row, me: Option<Uuid>, now: &Json, shown: &dyn Fn(&str) -> bool
     Json::Object(changed)
 }
 
-/// An event as the timeline shows it: without the fields that the reader may not see.
+/// An event as the timeline shows it: without the fields that the reader may not see, and what went wrong only in whole for
+/// those who mend it.
 fn line(
     seq: i64,
     at: chrono::DateTime<chrono::Utc>,
@@ -317,6 +292,7 @@ fn line(
     event: &Event,
     names: &BTreeMap<Uuid, String>,
     shown: &dyn Fn(&str) -> bool,
+    manages: bool,
 ) -> Json {
     let mut json = serde_json::to_value(event).unwrap_or_default();
     fn without(json: &mut Json, shown: &dyn Fn(&str) -> bool) {
@@ -333,6 +309,11 @@ fn line(
     }
     without(&mut json, shown);
     if let Some(map) = json.as_object_mut() {
+        match event {
+            Event::Parked { .. } if !manages => drop(map.remove("reason")),
+            Event::Acted { error: Some(_), .. } if !manages => drop(map.insert("error".to_owned(), Json::from("failed"))),
+            _ => {}
+        }
         map.insert("seq".to_owned(), seq.into());
         map.insert("at".to_owned(), json!(at));
         map.insert("by".to_owned(), person_json(names, by));

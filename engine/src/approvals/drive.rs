@@ -209,7 +209,7 @@ impl<'a> Driver<'a> {
     fn record_state(&mut self, plan: &FlowPlan, row: &mut rows::Row, state: State) -> Result<(), Error> {
         let mut values: IndexMap<String, Input> = IndexMap::new();
         values.insert("approval_state".to_owned(), Input::Text(state.as_str().to_owned()));
-        self.write(plan, Submission::Update { id: row.record, version: None, values })?;
+        self.write(plan, row.id, Submission::Update { id: row.record, version: None, values })?;
         if state == State::Approved && !row.then.is_null() {
             let then = std::mem::take(&mut row.then);
             let map = |key: &str| then.get(key).and_then(Json::as_object).cloned().unwrap_or_default();
@@ -221,15 +221,17 @@ impl<'a> Driver<'a> {
                 values: map("values").iter().map(|(name, value)| (name.clone(), Input::from(value))).collect(),
                 skip: map("skip").into_iter().filter_map(|(step, reason)| Some((step, reason.as_str()?.to_owned()))).collect(),
             };
-            self.write(plan, moved)?;
+            self.write(plan, row.id, moved)?;
         }
         Ok(())
     }
 
-    /// Writes the record as the flow's own step.
-    pub(crate) fn write(&self, plan: &FlowPlan, submission: Submission) -> Result<(), Error> {
-        let mut results = write::write_slice(self.w, plan.entity, &[submission])?;
-        results.pop().unwrap_or(Err(Error::NotFound)).map(drop)
+    /// Writes the record as the instance's own step.
+    pub(crate) fn write(&self, plan: &FlowPlan, instance: Uuid, submission: Submission) -> Result<(), Error> {
+        let outer = self.w.flow.replace(Some(instance));
+        let results = write::write_slice(self.w, plan.entity, &[submission]);
+        self.w.flow.set(outer);
+        results?.pop().unwrap_or(Err(Error::NotFound)).map(drop)
     }
 
     fn effect(&mut self, plan: &Arc<FlowPlan>, row: &rows::Row, effect: Effect) -> Result<(), Error> {

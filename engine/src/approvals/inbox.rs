@@ -15,7 +15,7 @@ use crate::Engine;
 use crate::approvals::drive::{own_facts, plan_of};
 use crate::approvals::plan::FlowPlan;
 use crate::approvals::rows::{self, OPEN, Row};
-use crate::approvals::tell;
+use crate::approvals::{sight, tell};
 use crate::ctx::Ctx;
 use crate::error::Error;
 use crate::records::slice::Writer;
@@ -191,12 +191,16 @@ fn line(cx: &Ctx, w: &Writer<'_>, plan: &FlowPlan, row: &Row, seat: Option<u32>,
     let def = cx.app.schema.entity(plan.entity);
     let visit = seat.and_then(|seat| row.instance.seat(seat)).and_then(|seat| row.instance.visit(seat.visit));
     let step = visit.and_then(|visit| plan.flow.node(visit.node.as_str()));
-    let shown = |name: &&String| cx.grants.field(def, name).is_some() && !visit.is_some_and(|visit| is_hidden(plan, visit.node.as_str(), name));
-    let names: Vec<String> = plan.flow.settings.summary.iter().filter(shown).cloned().collect();
-    let shape = Shape { fields: Some(names), titles: true, ..Shape::default() };
-    let wider = super::wider(cx, w.tx, plan.entity, row.record)?;
-    let found = one_in(wider.as_ref().unwrap_or(cx), w.tx, plan.entity, row.record, &shape)?;
-    let summary: Json = found.map_or(Json::Null, |found| serde_json::from_slice(&found.json).unwrap_or_default());
+    let sight = sight::within(cx, w, plan, row, visit.map(|visit| visit.node.as_str()))?;
+    let summary: Json = match &sight {
+        Some(sight) => {
+            let shown = |name: &&String| sight.grants.field(def, name).is_some();
+            let names: Vec<String> = plan.flow.settings.summary.iter().filter(shown).cloned().collect();
+            let found = one_in(sight, w.tx, plan.entity, row.record, &Shape { fields: Some(names), titles: true, ..Shape::default() })?;
+            found.map_or(Json::Null, |found| serde_json::from_slice(&found.json).unwrap_or_default())
+        }
+        None => Json::Null,
+    };
     let due = row.instance.timers.iter().filter_map(|timer| match timer.kind {
         flow::approval::TimerKind::Deadline { seat: there, .. } if Some(there) == seat => Some(timer.due),
         _ => None,
@@ -207,7 +211,7 @@ fn line(cx: &Ctx, w: &Writer<'_>, plan: &FlowPlan, row: &Row, seat: Option<u32>,
         "flow": plan.name,
         "flow_label": plan.flow.label.as_ref().map_or(plan.flow.name.as_str(), |label| label.get(&cx.locale)),
         "number": row.number,
-        "title": tell::title(w, plan, row, &cx.grants, &cx.locale)?,
+        "title": tell::title(w, plan, row, sight.as_ref(), &cx.locale)?,
         "entity": row.entity,
         "record": row.record,
         "state": row.instance.state.as_str(),
@@ -227,11 +231,6 @@ fn line(cx: &Ctx, w: &Writer<'_>, plan: &FlowPlan, row: &Row, seat: Option<u32>,
                 && !doc.fields.values().any(|access| *access == model::doc::approval::TaskAccess::Required)
         }),
     }))
-}
-
-/// Whether a step hides a field from those who decide there.
-pub(super) fn is_hidden(plan: &FlowPlan, step: &str, field: &str) -> bool {
-    plan.flow.fields(step).and_then(|fields| fields.get(field)) == Some(&model::doc::approval::TaskAccess::Hidden)
 }
 
 /// The names of the people whom rows name.

@@ -1,7 +1,8 @@
 //! In charge of the lock of records under approval, on every channel.
-//! Invariant: only the flow's own steps pass it, the open task of whoever writes, and an administrator's unlocking.
+//! Invariant: only the flow's own steps pass its lock, the open task of whoever writes, and an administrator's unlocking; what
+//! an app's automations do because of a flow's step does not, nor do the steps of another flow.
 
-use flow::approval::State;
+use flow::approval::{MAX_DEPTH, State};
 use model::doc::approval::{LockMode, TaskAccess};
 use model::{Code, EntityDef, FieldId, Message, Value, Violation};
 use uuid::Uuid;
@@ -9,23 +10,26 @@ use uuid::Uuid;
 use crate::approvals::drive::plan_of;
 use crate::approvals::plan::FlowPlan;
 use crate::approvals::rows::{self, Row as Instance};
-use crate::ctx::Cause;
 use crate::error::Error;
 use crate::records::slice::{Row, Writer};
 
+/// Records of one question.
+const PAGE: usize = 500;
+
+fn locked() -> Error {
+    Error::of(Code::Locked, Message::new("approval_locked"))
+}
+
 /// Refuses changes of fields that are closed.
 pub(crate) fn check(w: &Writer<'_>, def: &EntityDef, row: &mut Row) -> Result<(), Error> {
-    if w.cx.cause == Cause::Flow {
-        return Ok(());
-    }
     if let (Some(line), false) = (def.line_of, w.within_parent.get()) {
         // A line is a part of its parent.
         for cells in [row.before.as_deref(), Some(&row.after)].into_iter().flatten() {
             let parent = def.field(line.by).cells(cells).first().and_then(Value::as_uuid);
             if let Some(parent) = parent
-                && closed(w, w.def(line.parent), parent, &[line.lines])?.contains(&line.lines)
+                && !closed(w, w.def(line.parent), &[parent], &[line.lines], w.flow.get())?.is_empty()
             {
-                row.failed = Some(Error::of(Code::Locked, Message::new("approval_locked")));
+                row.failed = Some(locked());
             }
         }
     }
@@ -34,50 +38,90 @@ pub(crate) fn check(w: &Writer<'_>, def: &EntityDef, row: &mut Row) -> Result<()
     }
     let changed: Vec<FieldId> =
         row.sent.iter().copied().filter(|field| row.changed(def, *field)).chain(row.lines.iter().map(|lines| lines.field)).collect();
-    for field in closed(w, def, row.id, &changed)? {
-        row.faults.push(Violation::of_field(def.field(field).name.as_str(), Code::Locked, Message::new("approval_locked")));
+    // What an automation set on the way is not the flow's own.
+    let (set, sent): (Vec<FieldId>, Vec<FieldId>) = changed.into_iter().partition(|field| row.set.contains(field));
+    for (fields, flow) in [(sent, w.flow.get()), (set, None)] {
+        for field in closed(w, def, &[row.id], &fields, flow)? {
+            row.faults.push(Violation::of_field(def.field(field).name.as_str(), Code::Locked, Message::new("approval_locked")));
+        }
     }
     Ok(())
 }
 
-/// Refuses the end of a record under approval.
-pub(crate) fn check_delete(w: &Writer<'_>, def: &EntityDef, id: Uuid) -> Result<(), Error> {
-    if w.cx.cause == Cause::Flow {
-        return Ok(());
-    }
-    let mut locked = is_locked(w, def, id)?;
-    if let Some(line) = def.line_of.filter(|_| !w.within_parent.get())
-        && let Some(cells) = w.reader.read(def.id, id)?
-        && let Some(parent) = def.field(line.by).cells(&cells).first().and_then(Value::as_uuid)
-    {
-        locked |= !closed(w, w.def(line.parent), parent, &[line.lines])?.is_empty();
-    }
-    if locked { Err(Error::of(Code::Locked, Message::new("approval_locked"))) } else { Ok(()) }
+/// Refuses a change of fields that follows from another record's end or return.
+pub(crate) fn check_change(w: &Writer<'_>, def: &EntityDef, ids: &[Uuid], fields: &[FieldId]) -> Result<(), Error> {
+    check_line(w, def, ids)?;
+    if closed(w, def, ids, fields, w.flow.get())?.is_empty() { Ok(()) } else { Err(locked()) }
 }
 
-fn is_locked(w: &Writer<'_>, def: &EntityDef, id: Uuid) -> Result<bool, Error> {
+/// Refuses the end of records under approval.
+pub(crate) fn check_delete(w: &Writer<'_>, def: &EntityDef, ids: &[Uuid]) -> Result<(), Error> {
+    check_line(w, def, ids)?;
+    for row in live(w, def, ids)? {
+        if !row.instance.unlocked && !passes(w, w.flow.get(), row.id)? {
+            return Err(locked());
+        }
+    }
+    Ok(())
+}
+
+/// Refuses that lines of a record under approval come or go.
+pub(crate) fn check_line(w: &Writer<'_>, def: &EntityDef, ids: &[Uuid]) -> Result<(), Error> {
+    let Some(line) = def.line_of.filter(|line| !w.within_parent.get() && w.app.flows.has(line.parent)) else { return Ok(()) };
+    let mut parents = Vec::new();
+    for id in ids {
+        if let Some(cells) = w.reader.read(def.id, *id)? {
+            parents.extend(def.field(line.by).cells(&cells).first().and_then(Value::as_uuid));
+        }
+    }
+    parents.sort_unstable();
+    parents.dedup();
+    if closed(w, w.def(line.parent), &parents, &[line.lines], w.flow.get())?.is_empty() { Ok(()) } else { Err(locked()) }
+}
+
+/// The running instances of records.
+fn live(w: &Writer<'_>, def: &EntityDef, ids: &[Uuid]) -> Result<Vec<Instance>, Error> {
     if !w.app.flows.has(def.id) {
-        return Ok(false);
-    }
-    Ok(rows::of_record(w.tx, id, true)?.iter().any(|row| !row.instance.unlocked))
-}
-
-/// Which of these fields are closed to whoever writes.
-fn closed(w: &Writer<'_>, def: &EntityDef, id: Uuid, fields: &[FieldId]) -> Result<Vec<FieldId>, Error> {
-    if fields.is_empty() || !w.app.flows.has(def.id) {
         return Ok(Vec::new());
     }
     let mut found = Vec::new();
-    for row in rows::of_record(w.tx, id, true)? {
+    for page in ids.chunks(PAGE) {
+        found.extend(rows::live_of(w.tx, page)?);
+    }
+    Ok(found)
+}
+
+/// Whether a flow's own step passes the lock of an instance: its own, or that of a flow that it runs within.
+fn passes(w: &Writer<'_>, flow: Option<Uuid>, instance: Uuid) -> Result<bool, Error> {
+    let mut at = flow;
+    for _ in 0..=MAX_DEPTH {
+        let Some(own) = at else { return Ok(false) };
+        if own == instance {
+            return Ok(true);
+        }
+        at = rows::get(w.tx, own)?.and_then(|row| row.parent);
+    }
+    Ok(false)
+}
+
+/// Which of these fields are closed, on any of these records, to whoever writes; `flow` is the one whose own step it is.
+fn closed(w: &Writer<'_>, def: &EntityDef, ids: &[Uuid], fields: &[FieldId], flow: Option<Uuid>) -> Result<Vec<FieldId>, Error> {
+    if fields.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    for row in live(w, def, ids)? {
         let plan = plan_of(w, &row)?;
-        if row.instance.unlocked || plan.flow.settings.lock.mode != LockMode::Locked {
+        if row.instance.unlocked || plan.flow.settings.lock.mode != LockMode::Locked || passes(w, flow, row.id)? {
             continue;
         }
         found.extend(fields.iter().copied().filter(|field| {
             let kept = plan.lock.editable.contains(field) || (!plan.lock.only.is_empty() && !plan.lock.only.contains(field));
-            !kept && !open_to(w.cx.caller.user(), &plan, &row, def.field(*field).name.as_str())
+            // The engine's own fields are nobody's to change, so nothing needs to close them.
+            !kept && !def.field(*field).system && !open_to(w.cx.caller.user(), &plan, &row, def.field(*field).name.as_str())
         }));
     }
+    found.sort_unstable();
     found.dedup();
     Ok(found)
 }

@@ -1,6 +1,6 @@
 //! In charge of approvals in a workspace: the pure machine of `flow`, over open transactions.
 //! Reading order: `plan` (a flow compiled against the schema), `facts` (what the machine asks), `rows` (instances as rows),
-//! `drive` (one command, with all that follows), `lock` (records under approval), `tell` (people), `timers`; then what
+//! `drive` (one command, with all that follows), `lock` (records under approval), `sight` (who sees what of them), `tell` (people), `timers`; then what
 //! callers use: `verbs`, `inbox`, `detail`, `proxies`.
 //! Invariant: one writer per instance: its row is locked before anything is looked at.
 //! Invariant: a record changes through the one write path, with the cause `flow`.
@@ -14,6 +14,7 @@ pub(crate) mod lock;
 pub(crate) mod plan;
 mod proxies;
 mod rows;
+mod sight;
 mod steps;
 mod tell;
 pub(crate) mod timers;
@@ -21,9 +22,9 @@ mod verbs;
 
 pub use ::flow::approval::{AdminAct, AdminResult, Place, Selection, SignMode};
 pub(crate) use automatic::{after_write, begin_in};
-pub(crate) use detail::wider;
 pub use detail::{ForecastAsked, PathStep};
 pub use inbox::{Box, BoxRequest};
 pub use plan::FlowPlan;
 pub use proxies::NewProxy;
+pub(crate) use sight::{at_work, by_copy};
 pub use verbs::{Ask, AskFor, Begin, Done};

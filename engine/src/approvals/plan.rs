@@ -10,7 +10,7 @@ use model::doc::{App, Condition};
 use model::{Cells, Diagnostic, EntityId, FieldId, Name, Schema};
 use rules::condition::CompiledCondition;
 use rules::expr::{Expression, Place, Use};
-use rules::query::{Path, SystemView, View, resolve_path};
+use rules::query::{Path, SystemView, resolve_path};
 use rules::text::{Escape, TextTemplate};
 use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
@@ -71,11 +71,9 @@ impl TitlePlan {
         Ok(Self { template, inputs })
     }
 
-    /// The title as somebody sees it: a field out of their sight is left out.
-    pub(crate) fn render(&self, schema: &Schema, view: &dyn View, text: impl Fn(&Path) -> String) -> String {
-        let shown = |path: &Path| view.comparable(schema.entity(path.entity), path.target(schema));
-        let values: Vec<(Vec<String>, String)> =
-            self.inputs.iter().map(|(name, path)| (name.clone(), if shown(path) { text(path) } else { String::new() })).collect();
+    /// The title with what `text` gives of each path.
+    pub(crate) fn render(&self, text: impl Fn(&Path) -> String) -> String {
+        let values: Vec<(Vec<String>, String)> = self.inputs.iter().map(|(name, path)| (name.clone(), text(path))).collect();
         self.template.render_texts(&values).unwrap_or_default().trim().to_owned()
     }
 }

@@ -122,6 +122,14 @@ pub(crate) fn of_record(tx: &Tx, record: Uuid, live: bool) -> Result<Vec<Row>, E
     rows.iter().map(|row| Row::read(row)).collect()
 }
 
+/// The running instances of several records.
+pub(crate) fn live_of(tx: &Tx, records: &[Uuid]) -> Result<Vec<Row>, Error> {
+    let records = records.iter().copied().map(Value::Uuid).collect();
+    let fit = [Cond::In("record", records), Cond::In("state", vec![Value::text("running"), Value::text("returned")])];
+    let rows = tx.find(&APPROVAL, &fit, &[], 100_000)?;
+    rows.iter().map(|row| Row::read(row)).collect()
+}
+
 /// Who has which task before them.
 fn wanted(instance: &Instance) -> BTreeMap<(u32, Uuid), &'static str> {
     let mut wanted = BTreeMap::new();
@@ -167,8 +175,12 @@ pub(crate) fn save(
     let fresh: Vec<Vec<Value>> = row
         .instance
         .copied
-        .difference(&before.copied)
-        .map(|person| vec![Value::Uuid(row.id), Value::Uuid(*person), Value::Null, Value::Timestamp(now), Value::Null])
+        .iter()
+        .filter(|(person, _)| !before.copied.contains_key(*person))
+        .map(|(person, step)| {
+            let step = text(step.as_ref().map(model::Name::as_str));
+            vec![Value::Uuid(row.id), Value::Uuid(*person), step, Value::Timestamp(now), Value::Null]
+        })
         .collect();
     Ok(tx.put(&APPROVAL_COPY, &fresh)?)
 }
@@ -230,7 +242,7 @@ pub(crate) fn of_task(tx: &Tx, task: Uuid) -> Result<Option<(Uuid, u32)>, Error>
 
 /// Whether somebody has, or had, anything to do with an instance.
 pub(crate) fn takes_part(tx: &Tx, row: &Row, person: Uuid) -> Result<bool, Error> {
-    if row.instance.initiator == Some(person) || row.instance.copied.contains(&person) {
+    if row.instance.initiator == Some(person) || row.instance.copied.contains_key(&person) {
         return Ok(true);
     }
     let fit = [Cond::Eq("instance", Value::Uuid(row.id)), Cond::Eq("person", Value::Uuid(person))];

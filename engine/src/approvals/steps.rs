@@ -12,12 +12,13 @@ use crate::approvals::drive::Driver;
 use crate::approvals::plan::FlowPlan;
 use crate::approvals::rows::Row;
 use crate::automations::{raise, runner};
+use crate::ctx::Ctx;
 use crate::error::Error;
 
 /// Runs the steps that the document has at `at`; what went wrong, in words.
 pub(crate) fn run(driver: &mut Driver<'_>, plan: &FlowPlan, row: &Row, at: &str, on_the_way: bool) -> Result<Option<String>, Error> {
     let Some(steps) = plan.runs.get(at).map(Arc::clone) else { return Ok(None) };
-    let (cx, tx) = (driver.w.cx, driver.tx);
+    let (cx, tx) = (&Ctx { flow: on_the_way.then_some(row.id), ..driver.w.cx.clone() }, driver.tx);
     run::define(tx, &steps.hash, &steps.body)?;
     let begun = raise::begin(cx, &steps, Some((row.entity.clone(), row.record)), Json::Null, Map::new());
     if !on_the_way {

@@ -1,16 +1,21 @@
 //! In charge of telling people about approvals: in their language, without what they may not see.
 
+use std::cell::RefCell;
+use std::sync::Arc;
+
 use flow::approval::Notice;
-use model::Message;
-use rules::policy::Grants;
+use model::{Cells, Message, Value};
+use rules::query::Path;
 use uuid::Uuid;
 
 use crate::approvals::plan::FlowPlan;
 use crate::approvals::rows::Row;
-use crate::ctx::Person;
+use crate::approvals::sight;
+use crate::ctx::{Ctx, Person};
 use crate::error::Error;
 use crate::notices::{self, Way, Words};
 use crate::records::ChangeNote;
+use crate::records::lookup::Reader;
 use crate::records::slice::Writer;
 
 fn key(notice: Notice) -> &'static str {
@@ -41,9 +46,11 @@ pub(crate) fn tell(w: &Writer<'_>, plan: &FlowPlan, row: &Row, person: Uuid, not
         approval: Some(plan.flow.name.to_string()),
         teller: Some(row.id),
     };
-    let words = |reader: &Person| {
-        let grants = crate::people::grants(w.app, reader, w.cx.now);
-        let title = title(w, plan, row, &grants, &reader.locale)?;
+    let step = seat.and_then(|seat| row.instance.seat(seat)).and_then(|seat| row.instance.visit(seat.visit)).map(|visit| visit.node.as_str());
+    let words = |reader: &Arc<Person>| {
+        let cx = crate::people::context_of(w.cx, Arc::clone(reader));
+        let sight = sight::within(&cx, w, plan, row, step)?;
+        let title = title(w, plan, row, sight.as_ref(), &reader.locale)?;
         let state = Message::new(state_key(row)).text(&reader.locale);
         let subject = Message::new(key(notice)).with("title", title).with("state", state).text(&reader.locale);
         Ok(Words { subject, text: row.number.clone().unwrap_or_default() })
@@ -66,23 +73,51 @@ fn state_key(row: &Row) -> &'static str {
     }
 }
 
-/// What names an instance for a reader: the flow's title, else the flow and the record.
-pub(crate) fn title(w: &Writer<'_>, plan: &FlowPlan, row: &Row, grants: &Grants, locale: &str) -> Result<String, Error> {
+/// What names an instance for a reader, as far as they see its record: the flow's title, else the flow and the record; the
+/// flow alone where the record is out of sight.
+pub(crate) fn title(w: &Writer<'_>, plan: &FlowPlan, row: &Row, sight: Option<&Ctx>, locale: &str) -> Result<String, Error> {
     let label = plan.flow.label.as_ref().map_or_else(|| plan.flow.name.to_string(), |label| label.get(locale).to_owned());
+    let Some(cx) = sight else { return Ok(label) };
     let Some(cells) = w.reader.read(plan.entity, row.record)? else { return Ok(label) };
     let schema = &w.app.schema;
     let context = model::field::TextContext { locale, zone: w.cx.workspace_zone() };
-    let text = |path: &rules::query::Path| {
-        let values = crate::records::along(w, path, &cells).unwrap_or_default();
-        path.target(schema).typed.as_ref().map(|typed| typed.text(&values, context)).unwrap_or_default()
-    };
-    let own = match &plan.title {
-        Some(title) => title.render(schema, grants, text),
-        None => {
-            let title = &w.app.plan(plan.entity).title;
-            let shown = |path: &rules::query::Path| rules::query::View::comparable(grants, schema.entity(path.entity), path.target(schema));
-            title.render(|index| title.inputs().get(index).filter(|input| shown(&input.path)).map(|input| text(&input.path)).unwrap_or_default())
+    let reader = Reader::new(w.tx, schema);
+    let failed = RefCell::new(None);
+    let text = |path: &Path| match seen_along(w, cx, &reader, path, &cells) {
+        Ok(values) => path.target(schema).typed.as_ref().map(|typed| typed.text(&values, context)).unwrap_or_default(),
+        Err(error) => {
+            *failed.borrow_mut() = Some(error);
+            String::new()
         }
     };
+    let own = match &plan.title {
+        Some(title) => title.render(text),
+        None => {
+            let title = &w.app.plan(plan.entity).title;
+            title.render(|index| title.inputs().get(index).map(|input| text(&input.path)).unwrap_or_default())
+        }
+    };
+    if let Some(error) = failed.take() {
+        return Err(error);
+    }
     Ok(if own.is_empty() { label } else { format!("{label} {own}") })
+}
+
+/// The values at the end of a path; nothing where a field or a record on it is out of the reader's sight.
+fn seen_along(w: &Writer<'_>, cx: &Ctx, reader: &Reader<'_>, path: &Path, cells: &Cells) -> Result<Vec<Value>, Error> {
+    let mut from = Arc::new(cells.clone());
+    for hop in &path.hops {
+        if !cx.grants.entity(hop.from).comparable(hop.field) {
+            return Ok(Vec::new());
+        }
+        let target = w.def(hop.from).field(hop.field).cells(&from).first().and_then(Value::as_uuid);
+        match target.map(|id| Ok::<_, Error>((reader.in_sight(cx, hop.to, id)?, reader.read(hop.to, id)?))).transpose()? {
+            Some((true, Some(there))) => from = there,
+            Some(_) | None => return Ok(Vec::new()),
+        }
+    }
+    if !cx.grants.entity(path.entity).comparable(path.field) {
+        return Ok(Vec::new());
+    }
+    Ok(w.def(path.entity).field(path.field).cells(&from).to_vec())
 }

@@ -439,13 +439,13 @@ fn values(cx: &Ctx, driver: &Driver<'_>, plan: &FlowPlan, row: &Row, seat: u32, 
     if !ask.values.is_empty() {
         let update = Submission::Update { id: row.record, version: None, values: ask.values.clone() };
         if node.decision().is_some_and(|doc| doc.grant == Some(false)) {
-            let limited = Ctx { cause: Cause::Flow, ..cx.clone() };
+            let limited = Ctx { cause: Cause::Flow, flow: Some(row.id), ..cx.clone() };
             let writer = Writer::new(&limited, driver.tx);
             let mut results = write::write_slice(&writer, plan.entity, &[update])?;
             results.pop().unwrap_or(Err(Error::NotFound))?;
             writer.log.borrow_mut().flush(driver.tx)?;
         } else {
-            driver.write(plan, update)?;
+            driver.write(plan, row.id, update)?;
         }
     }
     if matches!(ask.what, AskFor::Approve) {

@@ -94,6 +94,7 @@ fn act_on(w: &Writer<'_>, plan: &AutomationPlan, def: &EntityDef, row: &mut Row)
             let done = in_hand.into_inner();
             row.after = done.cells;
             // What an automation set stands as if it had been sent: nothing fills over it.
+            row.set.extend(&done.set);
             row.sent.extend(done.set);
             Ok(())
         }
@@ -137,8 +138,10 @@ fn act(w: &Writer<'_>, plan: &AutomationPlan, inside: &Inside<'_>) -> Result<(),
     let (notes, wrote) = (RefCell::default(), Cell::new(false));
     let mut held = Map::new();
     let mut position = Position::begin(plan.root.clone());
-    let system = acting(w.cx, None, w.cx.depth + 1);
-    let user = Ctx { cause: Cause::Automation, depth: w.cx.depth + 1, ..w.cx.clone() };
+    // What an app has done because a flow wrote something is not that flow's own step.
+    let outer = Ctx { flow: None, ..w.cx.clone() };
+    let system = acting(&outer, None, w.cx.depth + 1);
+    let user = Ctx { cause: Cause::Automation, depth: w.cx.depth + 1, ..outer };
     for _ in 0..MOST_STEPS {
         let Some(name) = position.step().map(str::to_owned) else {
             finish(w, notes, &wrote);
@@ -226,9 +229,10 @@ pub(crate) fn acting(cx: &Ctx, person: Option<&Ctx>, depth: u8) -> Ctx {
         now: cx.now,
         channel: Channel::Request,
         // What a flow does itself passes its own lock.
-        cause: if cx.cause == Cause::Flow { Cause::Flow } else { Cause::Automation },
+        cause: if cx.flow.is_some() { Cause::Flow } else { Cause::Automation },
         change_set: None,
         depth,
+        flow: cx.flow,
     }
 }
 

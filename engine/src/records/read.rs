@@ -119,12 +119,15 @@ impl Engine {
     pub async fn get(&self, cx: &Ctx, entity: EntityId, id: Uuid, shape: &Shape) -> Result<RecordAnswer, Error> {
         let (cx, shape) = (cx.clone(), shape.clone());
         self.store()
-            .read(move |tx| match one(&cx, tx, entity, id, &shape)? {
-                Some(found) => Ok(found),
-                None => match crate::approvals::wider(&cx, tx, entity, id)? {
+            .read(move |tx| {
+                let at_work = crate::approvals::at_work(&cx, tx, entity, id)?;
+                if let Some(found) = one(at_work.as_ref().unwrap_or(&cx), tx, entity, id, &shape)? {
+                    return Ok(found);
+                }
+                match crate::approvals::by_copy(&cx, tx, entity, id)? {
                     Some(wider) => one(&wider, tx, entity, id, &shape)?.ok_or(Error::NotFound),
                     None => Err(Error::NotFound),
-                },
+                }
             })
             .await
     }

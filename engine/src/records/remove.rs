@@ -50,7 +50,7 @@ pub(crate) fn delete(w: &Writer<'_>, entity: EntityId, id: Uuid, version: Option
     {
         return Err(Error::of(Code::Locked, Message::new("locked")));
     }
-    crate::approvals::lock::check_delete(w, def, id)?;
+    crate::approvals::lock::check_delete(w, def, &[id])?;
     crate::automations::raise::before_removal(w, def, id, Op::Deleted, &before)?;
     let set = w.cx.change_set.or(w.log.borrow().change_set).unwrap_or_else(|| w.cx.new_id());
     let outer = w.log.borrow_mut().change_set.replace(set);
@@ -80,6 +80,10 @@ fn bin(w: &Writer<'_>, entity: EntityId, ids: &[Uuid], cause: Cause) -> Result<V
             *cell = Value::Timestamp(w.cx.now);
         }
         pairs.push((*id, before, Arc::new(after)));
+    }
+    if cause == Cause::Cascade {
+        let going: Vec<Uuid> = pairs.iter().map(|(id, ..)| *id).collect();
+        crate::approvals::lock::check_delete(w, def, &going)?;
     }
     // First the record itself, so that a ring of cascades ends.
     write(w, def, &pairs, Op::Deleted, cause)?;
@@ -162,6 +166,7 @@ fn referring(w: &Writer<'_>, from: &EntityDef, field: FieldId, via: Via, target:
 fn clear(w: &Writer<'_>, from: &EntityDef, field: FieldId, referring: &[Uuid], gone: &[Uuid]) -> Result<Vec<Touched>, Error> {
     w.reader.preload(from.id, referring, Lock::Change)?;
     let field = from.field(field);
+    crate::approvals::lock::check_change(w, from, referring, &[field.id])?;
     let mut pairs = Vec::new();
     for id in referring {
         let Some(before) = w.reader.read(from.id, *id)? else { continue };
@@ -233,6 +238,7 @@ fn change_set_of(w: &Writer<'_>, id: Uuid) -> Result<Vec<change::ChangeRow>, Err
 fn unbin(w: &Writer<'_>, def: &EntityDef, id: Uuid) -> Result<Option<Touched>, Error> {
     w.reader.preload(def.id, &[id], Lock::Update)?;
     let Some(before) = w.reader.read(def.id, id)?.filter(|cells| !is_live(def, cells)) else { return Ok(None) };
+    crate::approvals::lock::check_line(w, def, &[id])?;
     let mut after = Vec::clone(&before);
     if let Some(cell) = def.slot("deleted_at").and_then(|slot| after.get_mut(slot)) {
         *cell = Value::Null;
@@ -260,6 +266,7 @@ fn give_back(w: &Writer<'_>, def: &EntityDef, row: &change::ChangeRow) -> Result
     let Some(before) = w.reader.read(def.id, row.record)?.filter(|cells| is_live(def, cells)) else { return Ok(None) };
     let mut after = Vec::clone(&before);
     let accept = model::field::AcceptContext { now: w.cx.now, sibling: &|_| None };
+    let mut given = Vec::new();
     for (name, change) in row.patch.as_object().into_iter().flatten() {
         let Some(field) = def.find(name).filter(|field| matches!(field.role, Role::Reference(_) | Role::References(_) | Role::AnyReference { .. }))
         else {
@@ -272,11 +279,13 @@ fn give_back(w: &Writer<'_>, def: &EntityDef, row: &change::ChangeRow) -> Result
         }
         if let Some(Ok(values)) = field.typed.as_ref().map(|typed| typed.accept(&model::Input::from(&was), &accept)) {
             set_cells(def, field, values, &mut after);
+            given.push(field.id);
         }
     }
     if *before == after {
         return Ok(None);
     }
+    crate::approvals::lock::check_change(w, def, &[row.record], &given)?;
     stamp(w, def, &mut after);
     crate::records::formulas::own(w, def, w.plan(def.id), Some(&before), &mut after)?;
     let after = Arc::new(after);

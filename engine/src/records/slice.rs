@@ -30,6 +30,8 @@ pub(crate) struct Writer<'a> {
     pub(crate) log: std::cell::RefCell<Log>,
     /// Whether lines are being written as part of their parent.
     pub(crate) within_parent: std::cell::Cell<bool>,
+    /// The running approval whose own step is being written.
+    pub(crate) flow: std::cell::Cell<Option<Uuid>>,
     /// Whether nothing is to be written: no number is given.
     pub(crate) is_preview: bool,
     /// The fields that a publish fills for the first time, where this is one: their values follow from the documents, so
@@ -46,6 +48,7 @@ impl<'a> Writer<'a> {
             reader: Reader::new(tx, &cx.app.schema),
             log: std::cell::RefCell::default(),
             within_parent: std::cell::Cell::new(false),
+            flow: std::cell::Cell::new(cx.flow),
             is_preview: false,
             filling: None,
         }
@@ -110,6 +113,8 @@ pub(crate) struct Row {
     pub(crate) before: Option<Arc<Cells>>,
     pub(crate) after: Cells,
     pub(crate) sent: BTreeSet<FieldId>,
+    /// Those of them that an automation set.
+    pub(crate) set: BTreeSet<FieldId>,
     pub(crate) lines: Vec<SentLines>,
     pub(crate) moving: Option<Moving>,
     pub(crate) faults: Vec<Violation>,
@@ -128,6 +133,7 @@ impl Row {
             before: None,
             after: Vec::new(),
             sent: BTreeSet::new(),
+            set: BTreeSet::new(),
             lines: Vec::new(),
             moving: None,
             faults: Vec::new(),

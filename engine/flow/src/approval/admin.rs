@@ -78,6 +78,9 @@ impl Machine<'_> {
             return Err(Refusal::TargetRefused);
         }
         let token = self.token_of(&self.flow.splits(to.as_str())).ok_or(Refusal::TargetRefused)?;
+        if self.is_own() && !self.lies_behind(to, token) {
+            return Err(Refusal::Forbidden);
+        }
         let below = self.below(token);
         self.end_tokens(&below, Some(&Reason::Admin));
         self.stop(token, VisitOutcome::Cancelled, Some(&Reason::Admin));
@@ -91,6 +94,22 @@ impl Machine<'_> {
         Ok(())
     }
 
+    /// Whether an administrator acts on what they asked for themselves.
+    fn is_own(&self) -> bool {
+        self.actor.person.is_some() && self.actor.person == self.instance.initiator
+    }
+
+    /// Whether a step lies behind a token, so that going there leaves out nothing that is still to be decided.
+    fn lies_behind(&self, to: &Name, token: TokenId) -> bool {
+        if to == self.flow.first() {
+            return true;
+        }
+        let at = self.instance.token(token).and_then(|token| self.flow.place_of(token.at.as_str()));
+        let is_before = self.flow.place_of(to.as_str()).is_some_and(|to| at.is_some_and(|at| to <= at));
+        let is_known = |visit: &super::Visit| visit.node == *to && visit.round == self.instance.round && !visit.superseded;
+        is_before && self.instance.visits.iter().any(is_known)
+    }
+
     fn replace(&mut self, user: Uuid, by: Uuid, opinion: Option<&str>) -> Result<(), Refusal> {
         let seats: Vec<Seat> = self.instance.tasks().filter(|seat| seat.is_of(user)).cloned().collect();
         if seats.is_empty() {
@@ -99,7 +118,14 @@ impl Machine<'_> {
         for seat in &seats {
             let (.., node) = self.node_of(seat.visit).ok_or(Refusal::TaskClosed)?;
             match node.decision() {
-                Some(doc) => self.may_sit(doc, seat.visit, by, "by")?,
+                Some(doc) => {
+                    self.may_sit(doc, seat.visit, by, "by")?;
+                    // Nor through somebody for whom they stand in.
+                    let acts = self.stand_in(by, doc)?.map_or(by, |proxy| proxy.person);
+                    if self.is_own() && [by, acts].iter().any(|person| self.actor.person == Some(*person)) {
+                        return Err(Refusal::Forbidden);
+                    }
+                }
                 None if self.is_active(by)? => {}
                 None => return Err(Refusal::BadPerson("by")),
             }
@@ -121,10 +147,9 @@ impl Machine<'_> {
             As::Ended => State::Ended,
         };
         // Nobody says yes to what they asked for, not as an administrator either; least of all where the flow forbids it.
-        let own = self.actor.person.is_some() && self.actor.person == self.instance.initiator;
         let asked =
             self.flow.nodes().filter_map(super::Node::decision).any(|doc| doc.if_initiator == IfInitiator::Forbid || !doc.approvers.is_empty());
-        if state == State::Approved && own && asked {
+        if state == State::Approved && self.is_own() && asked {
             return Err(Refusal::Forbidden);
         }
         self.over(state, self.actor.person, opinion, Some(Reason::Admin));

@@ -122,9 +122,12 @@ impl Instance {
                     self.touch(*seat);
                 }
             }
-            Event::Selected { select, .. } => {
+            Event::Selected { visit, by, select } => {
                 for (node, people) in select {
-                    self.select.entry(node.clone()).or_insert_with(|| people.clone());
+                    if !self.stands(node, *visit, *by) {
+                        self.select.insert(node.clone(), people.clone());
+                        self.selected.insert(node.clone(), (*visit, *by));
+                    }
                 }
             }
             Event::SeatClosed { seat, state } | Event::SeatWaits { seat, state } => self.change_seat(*seat, |seat| seat.state = *state),
@@ -214,7 +217,7 @@ impl Instance {
             }
             Event::WithInitiator => self.state = State::Returned,
             Event::StraightTaken { token } => self.change_token(*token, |token| token.straight = None),
-            Event::Copied { people, .. } => self.copied.extend(people.iter().copied()),
+            Event::Copied { node, people, .. } => self.copied.extend(people.iter().map(|person| (*person, node.clone()))),
             Event::TimerSet { timer } => {
                 self.timers_made = self.timers_made.max(timer.id + 1);
                 self.timers.push(timer.clone());
@@ -288,6 +291,22 @@ impl Instance {
             }
             Event::BranchTaken { .. } | Event::Commented { .. } => {}
         }
+    }
+
+    /// Whether an earlier choice of who decides in a step stands beside a new one of `visit`: it was made beside it, in another
+    /// branch or by another seat of the same visit. One on the way to it, one's own, and one that counts no longer do not.
+    fn stands(&self, node: &Name, visit: VisitId, by: Option<uuid::Uuid>) -> bool {
+        let Some((earlier, who)) = self.selected.get(node).copied() else { return false };
+        let (Some(before), Some(now)) = (self.visit(earlier), self.visit(visit)) else { return false };
+        let above = |token: TokenId, other: TokenId| {
+            let mut at = Some(token);
+            while let Some(there) = at.filter(|there| *there != other) {
+                at = self.token(there).and_then(|token| token.parent);
+            }
+            at.is_some()
+        };
+        let beside = if earlier == visit { who != by } else { !above(before.token, now.token) && !above(now.token, before.token) };
+        !before.superseded && before.round == now.round && beside
     }
 
     /// What was directly before the branches' ends is directly before what follows the join.

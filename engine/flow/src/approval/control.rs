@@ -24,7 +24,7 @@ impl Machine<'_> {
             State::Running => return Err(Refusal::AlreadyRunning),
             State::Approved | State::Rejected | State::Withdrawn | State::Revoked | State::Ended => return Err(Refusal::TaskClosed),
         }
-        self.may_select(select)?;
+        self.may_select(select, ApproverBy::InitiatorSelects)?;
         let watched = self.facts.watched()?;
         let by = self.actor.person;
         self.emit(Event::Submitted { by, at: self.now, select: select.clone(), watched, opinion: opinion.map(str::to_owned) });
@@ -51,7 +51,7 @@ impl Machine<'_> {
         {
             return Err(Refusal::NotYourTask);
         }
-        self.may_select(select)?;
+        self.may_select(select, ApproverBy::InitiatorSelects)?;
         let Some((visit, token, _)) = self.node_of(seat.visit) else { return Err(Refusal::TaskClosed) };
         let watched = self.facts.watched()?;
         let by = self.actor.person;
@@ -62,12 +62,11 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// Whether those who were chosen may be.
-    pub(crate) fn may_select(&self, select: &Selection) -> Result<(), Refusal> {
+    /// Whether those who were chosen may be: `by` is whose choice it is, nobody chooses for another.
+    pub(crate) fn may_select(&self, select: &Selection, by: ApproverBy) -> Result<(), Refusal> {
         for (node, people) in select {
             let doc = self.flow.node(node.as_str()).and_then(super::Node::decision).ok_or(Refusal::BadPerson("select"))?;
-            let chosen = |source: &&model::doc::approval::Approver| matches!(source.by, ApproverBy::InitiatorSelects | ApproverBy::PreviousSelects);
-            let source = doc.approvers.iter().find(chosen).ok_or(Refusal::BadPerson("select"))?;
+            let source = doc.approvers.iter().find(|source| source.by == by).ok_or(Refusal::BadPerson("select"))?;
             let among = self.found(node, &format!("steps/{node}/approvers"), &source.among)?;
             for person in people {
                 if !self.is_active(*person)? || (!source.among.is_empty() && !among.contains(person)) {
@@ -160,13 +159,17 @@ impl Machine<'_> {
         }
     }
 
-    /// Somebody writes; those who are named, the initiator and those who have it before them are told.
+    /// Somebody writes; those who are named, the initiator and those who have it before them are told. To be named is to have a
+    /// copy only where whoever writes may give one.
     pub(crate) fn comment(&mut self, text: &str, mentions: &[Uuid], files: &[Json]) -> Result<(), Refusal> {
         if text.trim().is_empty() && files.is_empty() {
             return Err(Refusal::Required("opinion"));
         }
         self.emit(Event::Commented { by: self.actor.person, text: text.to_owned(), mentions: mentions.to_vec(), files: files.to_vec() });
-        self.copy(None, self.actor.person, mentions)?;
+        if let Ok(node) = self.may_show() {
+            let others: Vec<Uuid> = mentions.iter().copied().filter(|person| Some(*person) != self.actor.person).collect();
+            self.copy(node.as_ref(), self.actor.person, &others)?;
+        }
         let tasks: Vec<Option<Uuid>> = self.instance.tasks().map(|seat| seat.holder).collect();
         for person in tasks.into_iter().chain([self.instance.initiator]).chain(mentions.iter().copied().map(Some)) {
             if person != self.actor.person {
@@ -174,6 +177,31 @@ impl Machine<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Somebody gives copies: for good, and beyond what the receivers' roles show.
+    pub(crate) fn hand_copies(&mut self, people: &[Uuid]) -> Result<(), Refusal> {
+        let node = self.may_show()?;
+        for person in people {
+            if Some(*person) == self.actor.person || !self.is_active(*person)? {
+                return Err(Refusal::BadPerson("people"));
+            }
+        }
+        Ok(self.copy(node.as_ref(), self.actor.person, people)?)
+    }
+
+    /// Whether whoever acts may show the instance to others: who has it before them, the initiator, a manager, while it lives.
+    /// The step is the one whose fields the copies show: of a task, its own, so that nobody shows what is hidden from them.
+    fn may_show(&self) -> Result<Option<Name>, Refusal> {
+        if !self.instance.state.is_live() {
+            return Err(Refusal::TaskClosed);
+        }
+        let Some(person) = self.actor.person else { return Ok(None) };
+        let task = self.instance.tasks().find(|seat| seat.is_of(person));
+        if let Some(task) = task {
+            return Ok(self.instance.visit(task.visit).map(|visit| visit.node.clone()));
+        }
+        if self.actor.manages || self.instance.initiator == Some(person) { Ok(None) } else { Err(Refusal::Forbidden) }
     }
 
     /// A watched field of the record changed.

@@ -1,6 +1,6 @@
 //! In charge of votes: who may, what must be said with them.
 
-use model::doc::approval::{DecisionDoc, IfInitiator, Mode, OpinionRule};
+use model::doc::approval::{ApproverBy, DecisionDoc, IfInitiator, Mode, OpinionRule};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
@@ -59,9 +59,9 @@ impl<'a> Machine<'a> {
                 return Err(Refusal::Required("signature"));
             }
         }
-        self.may_select(select)?;
+        self.may_select(select, ApproverBy::PreviousSelects)?;
         if !select.is_empty() {
-            self.emit(Event::Selected { by: self.actor.person, select: select.clone() });
+            self.emit(Event::Selected { visit: seat.visit, by: self.actor.person, select: select.clone() });
         }
         let state = match verdict {
             Verdict::Reject => SeatState::Rejected,

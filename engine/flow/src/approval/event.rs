@@ -153,6 +153,8 @@ pub enum Event {
     },
     /// Whom the next are was chosen.
     Selected {
+        /// In which visit.
+        visit: VisitId,
         /// By whom.
         by: Option<Uuid>,
         /// By step.

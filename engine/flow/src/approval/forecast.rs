@@ -29,8 +29,17 @@ pub struct Forecast {
     pub steps: Vec<Foreseen>,
     /// The steps for which the initiator must still choose.
     pub choose: Vec<Name>,
-    /// Why it cannot be foreseen to the end.
-    pub uncertain: Option<String>,
+    /// Why it is not certain.
+    pub uncertain: Option<Uncertain>,
+}
+
+/// Why a path is not certain; closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Uncertain {
+    /// It cannot be foreseen to the end, for a reason in words.
+    Stuck(String),
+    /// On the way is something whose outcome nobody knows: a pause, steps of the system, another flow, a lot.
+    Way,
 }
 
 /// Commands that a look ahead tries.
@@ -51,7 +60,7 @@ pub fn forecast(flow: &Flow, instance: &Instance, initiator: Option<Uuid>, facts
         let act = Do::Submit { select: Selection::new(), opinion: None };
         match obey(&there, Actor { person: initiator, manages: true }, &act) {
             Ok(step) => there = step.instance,
-            Err(refusal) => told.uncertain = Some(refusal.to_string()),
+            Err(refusal) => told.uncertain = Some(Uncertain::Stuck(refusal.to_string())),
         }
     }
     for _ in 0..MOST {
@@ -61,13 +70,16 @@ pub fn forecast(flow: &Flow, instance: &Instance, initiator: Option<Uuid>, facts
         match obey(&there, Actor { person: None, manages: true }, &act) {
             Ok(step) => there = step.instance,
             Err(refusal) => {
-                told.uncertain = Some(refusal.to_string());
+                told.uncertain = Some(Uncertain::Stuck(refusal.to_string()));
                 break;
             }
         }
     }
     if let Some(parked) = there.parked().next().and_then(|token| token.parked.clone()) {
-        told.uncertain = Some(parked.reason);
+        told.uncertain = Some(Uncertain::Stuck(parked.reason));
+    }
+    if told.uncertain.is_none() && passes_unknown(flow, instance, &there) {
+        told.uncertain = Some(Uncertain::Way);
     }
     let choose = |node: &&super::Node| {
         let selects = |approver: &model::doc::approval::Approver| approver.by == model::doc::approval::ApproverBy::InitiatorSelects;
@@ -85,4 +97,15 @@ pub fn forecast(flow: &Flow, instance: &Instance, initiator: Option<Uuid>, facts
         told.steps.push(Foreseen { node: visit.node.clone(), people, automatic });
     }
     told
+}
+
+/// Whether the way went through a step whose outcome nobody can know now.
+fn passes_unknown(flow: &Flow, before: &Instance, after: &Instance) -> bool {
+    let entered = |name: &Name| after.counts.get(name).copied().unwrap_or_default() > before.counts.get(name).copied().unwrap_or_default();
+    let waits = |name: &Name| before.tokens.iter().any(|token| token.at == *name && token.state == super::TokenState::Active);
+    let is_open = |node: &super::Node| {
+        let by_lot = node.decision().is_some_and(|doc| doc.mode == model::doc::approval::Mode::Random);
+        by_lot || node.kind.is_open_ended()
+    };
+    flow.nodes().any(|node| is_open(node) && (entered(&node.name) || waits(&node.name)))
 }

@@ -1,7 +1,7 @@
 //! In charge of the state of an instance.
 //! Invariant: tokens, visits and seats are never removed; their number is their place.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use model::Name;
@@ -418,8 +418,10 @@ pub struct Instance {
     pub counts: BTreeMap<Name, u32>,
     /// Who was chosen, by step.
     pub select: BTreeMap<Name, Vec<Uuid>>,
-    /// Who has a copy.
-    pub copied: BTreeSet<Uuid>,
+    /// In which visit and by whom, where an approver chose.
+    pub selected: BTreeMap<Name, (VisitId, Option<Uuid>)>,
+    /// Who has a copy, and of which step.
+    pub copied: BTreeMap<Uuid, Option<Name>>,
     /// Flows that it started.
     pub children: Vec<Child>,
     /// The watched fields when it was submitted last.

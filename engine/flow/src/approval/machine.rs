@@ -59,7 +59,7 @@ impl<'a> Machine<'a> {
             Do::Revoke { opinion } => self.revoke(opinion.as_deref()),
             Do::Urge { opinion } => self.urge(opinion.as_deref()),
             Do::Comment { text, mentions, files } => self.comment(text, mentions, files),
-            Do::Copy { people } => self.copy(None, self.actor.person, people).map_err(Refusal::Trouble),
+            Do::Copy { people } => self.hand_copies(people),
             Do::Admin { act, opinion } => self.step_in(act, opinion.as_deref()),
             Do::Due { timer } => self.due(*timer),
             Do::Acted { at, token, error } => self.acted(at, *token, error.as_deref()),
@@ -269,6 +269,7 @@ impl<'a> Machine<'a> {
     pub(crate) fn open_seat(&mut self, id: SeatId) {
         let Some(seat) = self.instance.seat(id).cloned() else { return };
         self.emit(Event::SeatOpened { seat: id, at: self.now });
+        let seat = self.holder_now(seat);
         if seat.opened_at.is_none() {
             self.begin_deadlines(&seat);
         }
@@ -507,7 +508,7 @@ impl<'a> Machine<'a> {
         let mut fresh = Vec::new();
         for person in people {
             let is_there = self.facts.person(*person)?.is_some_and(|person| person.active);
-            if is_there && !self.instance.copied.contains(person) && !fresh.contains(person) {
+            if is_there && !self.instance.copied.contains_key(person) && !fresh.contains(person) {
                 fresh.push(*person);
             }
         }

@@ -30,7 +30,7 @@ pub use command::{Actor, AdminAct, Command, Do, Refusal, Result as AdminResult, 
 pub use effect::{Change, Effect, Notice};
 pub use event::{Event, Reason};
 pub use facts::{Department, Facts, Person, Proxy, Subject, Told, Trouble};
-pub use forecast::{Forecast, Foreseen, forecast};
+pub use forecast::{Forecast, Foreseen, Uncertain, forecast};
 pub use instance::{
     Child, Group, Instance, Parked, Place, Seat, SeatId, SeatState, State, Straight, Token, TokenId, TokenState, Visit, VisitId, VisitOutcome,
 };

@@ -156,6 +156,23 @@ impl Flow {
         self.root.first()
     }
 
+    /// Where a step stands in the document as one reads it: from above, each block behind the step that it is of.
+    #[must_use]
+    pub fn place_of(&self, name: &str) -> Option<Vec<usize>> {
+        let mut place = Vec::new();
+        let mut at = Some(self.nodes.get(name)?);
+        while let Some(node) = at {
+            place.push(node.index);
+            at = node.block.as_ref().and_then(|block| {
+                let owner = self.nodes.get(&block.owner)?;
+                place.push(owner.kind.blocks().iter().position(|(branch, _)| *branch == block.branch).unwrap_or_default());
+                Some(owner)
+            });
+        }
+        place.reverse();
+        Some(place)
+    }
+
     /// The splits that send out several tokens on the way to a step, from the outside, each with the branch.
     #[must_use]
     pub fn splits(&self, name: &str) -> Vec<(Name, Name)> {

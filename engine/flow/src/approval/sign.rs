@@ -101,6 +101,7 @@ impl Machine<'_> {
         let person = self.actor.person.filter(|person| seat.delegate == Some(*person)).ok_or(Refusal::NotYourTask)?;
         let opinion = opinion.map(str::trim).filter(|opinion| !opinion.is_empty()).ok_or(Refusal::Required("opinion"))?;
         self.emit(Event::OpinionGiven { seat: seat.id, by: person, opinion: Some(opinion.to_owned()) });
+        let seat = self.holder_now(seat);
         self.notify(seat.holder, Notice::Opinion, Some(seat.id));
         Ok(())
     }
@@ -109,7 +110,26 @@ impl Machine<'_> {
         let seat = self.delegated(seat)?;
         let person = self.actor.person.filter(|person| seat.is_of(*person)).ok_or(Refusal::NotYourTask)?;
         self.emit(Event::Recalled { seat: seat.id, by: person });
+        self.holder_now(seat);
         Ok(())
+    }
+
+    /// A seat as it comes before somebody: whoever stands in does so now, not when the step was entered.
+    pub(crate) fn holder_now(&mut self, seat: Seat) -> Seat {
+        let decision = self.node_of(seat.visit).and_then(|(.., node)| node.decision());
+        let (Some(principal), Some(doc)) = (seat.principal, decision) else { return seat };
+        let proxy = self.stand_in(principal, doc).unwrap_or_default();
+        let (holder, until) = proxy.map_or((principal, None), |proxy| (proxy.person, proxy.until));
+        if seat.holder == Some(holder) && seat.proxy_until == until {
+            return seat;
+        }
+        self.clear_timers(|kind| matches!(kind, TimerKind::ProxyEnds { seat: there } if *there == seat.id));
+        self.emit(Event::HolderChanged { seat: seat.id, holder, until });
+        // A seat that opens the first time sets its timers itself.
+        if let Some(until) = until.filter(|_| seat.opened_at.is_some()) {
+            self.set_timer(until, TimerKind::ProxyEnds { seat: seat.id });
+        }
+        Seat { holder: Some(holder), proxy_until: until, ..seat }
     }
 
     fn delegated(&self, seat: SeatId) -> Result<Seat, Refusal> {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use model::doc::{FieldAccess, Needs};
 use model::{EntityDef, EntityId, FieldDef, FieldId, Schema};
 
+use crate::compute::Sources;
 use crate::query::{Predicate, View};
 
 mod compile;
@@ -143,6 +144,30 @@ impl Grants {
             grant.read = Arc::new(Predicate::True);
         }
         wider
+    }
+
+    /// The same rights with some fields of one entity read, whatever the roles say, and others not there. What is made from a
+    /// field that is not there is not there either, unless it is read by its own name.
+    #[must_use]
+    pub fn with_fields(&self, schema: &Schema, sources: &Sources, entity: EntityId, shown: &[FieldId], hidden: &[FieldId]) -> Self {
+        let mut other = self.clone();
+        other.all &= hidden.is_empty();
+        let named = |there: &EntityDef, field: FieldId| there.id == entity && shown.contains(&field);
+        let gone = |there: &EntityDef, field: &FieldDef| {
+            let own = there.id == entity && hidden.contains(&field.id);
+            let made = || sources.all_of(there.id, field.id).iter().any(|(of, source)| *of == entity && hidden.contains(source));
+            own || (!hidden.is_empty() && field.computed() && !named(there, field.id) && made())
+        };
+        for (def, grant) in schema.entities.iter().zip(&mut other.entities) {
+            for (field, grant) in def.fields.iter().zip(&mut grant.fields) {
+                if gone(def, field) {
+                    grant.access = Access::Hidden;
+                } else if named(def, field.id) && !matches!(grant.access, Access::Write) {
+                    grant.access = Access::Read;
+                }
+            }
+        }
+        other
     }
 
     /// Whether the entity exists for the caller.

@@ -85,7 +85,7 @@ impl Action for Telling {
             approval: None,
             teller: running.run,
         };
-        let words = |person: &Person| self.words(running, &person.locale, Some(person.zone));
+        let words = |person: &std::sync::Arc<Person>| self.words(running, &person.locale, Some(person.zone));
         let (told, notes) = tell(running.cx, running.tx, self.way, &found.people, &notice, &words)?;
         running.notes.borrow_mut().extend(notes);
         let Found { mut addresses, .. } = found;

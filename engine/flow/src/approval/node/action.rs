@@ -34,6 +34,10 @@ impl NodeKind for Action {
         self.0.label.as_ref()
     }
 
+    fn is_open_ended(&self) -> bool {
+        true
+    }
+
     fn enter(&self, machine: &mut Machine<'_>, node: &Node, token: TokenId) -> Told<Next> {
         let is_empty = self.0.steps.as_object().is_none_or(serde_json::Map::is_empty);
         if is_empty || machine.ahead || machine.instance.reverse {

@@ -26,6 +26,10 @@ impl NodeKind for Delay {
         self.0.label.as_ref()
     }
 
+    fn is_open_ended(&self) -> bool {
+        true
+    }
+
     fn enter(&self, machine: &mut Machine<'_>, node: &Node, token: TokenId) -> Told<Next> {
         let due = match &self.0.span {
             Some(Json::String(span)) => machine.facts.deadline(machine.now, span, Some("natural"), None)?,

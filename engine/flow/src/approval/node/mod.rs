@@ -80,6 +80,10 @@ pub(crate) trait NodeKind: Debug + Send + Sync {
     fn fields(&self) -> Option<&IndexMap<String, TaskAccess>> {
         None
     }
+    /// Whether nobody can know beforehand when it is left, or with what.
+    fn is_open_ended(&self) -> bool {
+        false
+    }
     /// What a child's rejection does here, where it starts flows.
     fn child_rejects(&self) -> bool {
         false

@@ -25,6 +25,10 @@ impl NodeKind for Subflow {
         self.0.label.as_ref()
     }
 
+    fn is_open_ended(&self) -> bool {
+        true
+    }
+
     fn enter(&self, machine: &mut Machine<'_>, node: &Node, token: TokenId) -> Told<Next> {
         if machine.ahead || machine.instance.reverse {
             return Ok(Next::On);
