@@ -135,7 +135,12 @@ pub struct Ctx {
     pub depth: u8,
     /// The running approval whose own step this is: its lock is passed, no other.
     pub flow: Option<Uuid>,
+    /// Fields that a document sets here: written whatever the caller's rights on them, which bind the records all the same.
+    pub opened: Opened,
 }
+
+/// Fields by entity, shared.
+pub type Opened = Arc<std::collections::BTreeSet<(EntityId, model::FieldId)>>;
 
 impl Ctx {
     /// What placeholders of filters and names of expressions stand for: the settings of `app`, `record` the record at hand.
@@ -155,6 +160,12 @@ impl Ctx {
             record,
             settings: self.app.settings_of(app),
         }
+    }
+
+    /// Whether a document sets this field here.
+    #[must_use]
+    pub fn opens(&self, entity: EntityId, field: model::FieldId) -> bool {
+        self.opened.contains(&(entity, field))
     }
 
     /// A new id, in the order of time.

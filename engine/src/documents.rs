@@ -1,8 +1,8 @@
 //! In charge of trying the languages in documents that nothing compiles at publish: filters, conditions and texts of
-//! views, forms, roles, dashboards, flows, conversions, pools, papers and messages.
+//! views, forms, roles, dashboards, flows, pools, papers and messages.
 //! Invariant: what passes here compiles when it is used; nothing half-valid is published.
 
-use model::doc::{App, Condition, Conversion, EntityRights, FieldRule, Form, Import, Scope, Step, ValueSpec, View, Widget};
+use model::doc::{App, Condition, EntityRights, FieldRule, Form, Import, Scope, Step, ValueSpec, View, Widget};
 use model::fault::escape_pointer;
 use model::schema::Schema;
 use model::{Diagnostic, EntityDef, Filter, Label, Name};
@@ -135,30 +135,6 @@ impl<'a> Trying<'a> {
         }
     }
 
-    /// What a record becomes: values of each target, and of each line, which is called `line`.
-    fn conversion(&mut self, conversion: &Conversion, at: &str) {
-        let Some(def) = self.entity(&conversion.from) else { return };
-        self.condition(def, conversion.condition.as_ref(), &format!("{at}/if"));
-        for (name, target) in &conversion.targets {
-            let at = format!("{at}/targets/{name}");
-            for (field, spec) in &target.values {
-                self.made(def, &[], spec, &format!("{at}/values/{field}"));
-            }
-            for (field, spec) in &target.lines {
-                let ValueSpec::Rule(rule) = spec else { continue };
-                let at = format!("{at}/lines/{field}");
-                let source = rule.from.as_ref().and_then(|from| def.inverses.get(from.as_str()));
-                let given = [("line".to_owned(), source.map_or(Given::Values, |lines| Given::Record(lines.entity)))];
-                for (field, spec) in rule.values.iter().flatten() {
-                    self.made(def, &given, spec, &format!("{at}/values/{}", escape_pointer(field)));
-                }
-                if let Some(Condition::Expression(text)) = &rule.skip_if {
-                    self.expression(def, &given, text, Use::Condition, &format!("{at}/skip_if"));
-                }
-            }
-        }
-    }
-
     fn shown(&mut self, app: &App) {
         for (name, view) in &app.views {
             if let Some(def) = self.entity(&view.entity) {
@@ -283,9 +259,6 @@ impl<'a> Trying<'a> {
     fn around(&mut self, app: &App) {
         for (name, import) in &app.imports {
             self.import(import, &format!("/imports/{name}"));
-        }
-        for (name, conversion) in &app.conversions {
-            self.conversion(conversion, &format!("/conversions/{name}"));
         }
         for (name, pool) in &app.pools {
             let at = format!("/pools/{name}");

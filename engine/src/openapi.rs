@@ -169,6 +169,11 @@ fn records(cx: &Ctx, def: &EntityDef, paths: &mut Map<String, Json>) {
     put(&single, "get", label.to_owned(), Some(one.clone()), None);
     put(&format!("{single}/history"), "get", format!("{label}: history"), None, None);
     put(&format!("{single}/timeline"), "get", format!("{label}: everything that happened"), None, None);
+    if !crate::conversions::of_entity(cx, def.id).is_empty() {
+        let summary = format!("{label}: becomes others: {{\"conversion\", \"values\", \"targets\", \"lines\", \"dry_run\"}}");
+        put(&format!("{single}/convert"), "post", summary, None, None);
+    }
+    put(&format!("{single}/conversions"), "get", format!("{label}: what it may become, what it came of and became"), None, None);
     if !matches!(grant.create, Create::No) {
         put(&all, "post", format!("{label}: create"), Some(one.clone()), Some(&body));
     }

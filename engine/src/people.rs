@@ -10,7 +10,7 @@ use store::{Lock, Tx};
 use uuid::Uuid;
 
 use crate::Engine;
-use crate::ctx::{Caller, Cause, Ctx, Person};
+use crate::ctx::{Caller, Cause, Ctx, Opened, Person};
 use crate::error::Error;
 use crate::published::Published;
 use crate::records::Channel;
@@ -84,6 +84,7 @@ impl Engine {
             change_set: None,
             depth: 0,
             flow: None,
+            opened: Opened::default(),
         })
     }
 
@@ -102,6 +103,7 @@ impl Engine {
             change_set: None,
             depth: 0,
             flow: None,
+            opened: Opened::default(),
             app,
         }
     }
@@ -113,7 +115,7 @@ impl Engine {
             Some(user) => self.context(user, Some(&cx.locale)).await?,
             None => self.system(),
         };
-        Ok(Ctx { channel: cx.channel, cause: cx.cause, change_set: cx.change_set, depth: cx.depth, now: cx.now, ..fresh })
+        Ok(Ctx { channel: cx.channel, cause: cx.cause, change_set: cx.change_set, depth: cx.depth, now: cx.now, opened: Opened::default(), ..fresh })
     }
 }
 

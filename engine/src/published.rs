@@ -47,6 +47,8 @@ pub struct Published {
     pub all_grants: Arc<Grants>,
     /// What runs when something happens.
     pub(crate) automations: crate::automations::Automations,
+    /// How records become others.
+    pub(crate) conversions: crate::conversions::Conversions,
     /// Working time, by qualified name.
     pub(crate) calendars: HashMap<String, Arc<crate::times::calendar::WorkingTime>>,
     /// The approval flows.
@@ -227,6 +229,7 @@ impl Published {
         let plans: Vec<EntityPlan> = schema.entities.iter().map(|def| compiling.entity(def)).collect();
         let mut faults = compiling.faults;
         let automations = crate::automations::Automations::compile(&schema, &mut faults);
+        let conversions = crate::conversions::Conversions::compile(&schema, &mut faults);
         let flows = crate::approvals::plan::Flows::compile(&schema, apps, &mut faults);
         let web_forms = crate::web_forms::WebForms::compile(&schema, &mut faults);
         let graph = match Graph::build(&schema) {
@@ -253,6 +256,7 @@ impl Published {
             zone: zone.unwrap_or(chrono_tz::UTC),
             all_grants,
             automations,
+            conversions,
             calendars: crate::times::calendar::WorkingTime::all(apps),
             flows,
             web_forms,

@@ -41,3 +41,8 @@ async fn automations() {
 async fn approvals() {
     passes("tests/apps/approvals").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conversions() {
+    passes("tests/apps/conversions").await;
+}

@@ -46,6 +46,8 @@ pub enum Code {
     NestedSign,
     TooSoon,
     ClaimLost,
+    AlreadyConverted,
+    NothingLeft,
 }
 
 impl Code {
@@ -89,6 +91,8 @@ impl Code {
             Self::NestedSign => "nested_sign",
             Self::TooSoon => "too_soon",
             Self::ClaimLost => "claim_lost",
+            Self::AlreadyConverted => "already_converted",
+            Self::NothingLeft => "nothing_left",
         }
     }
 
@@ -108,6 +112,8 @@ impl Code {
             | Self::AlreadyRunning
             | Self::AlreadySeated
             | Self::ClaimLost
+            | Self::AlreadyConverted
+            | Self::NothingLeft
             | Self::WindowClosed => 409,
             Self::StaleVersion => 412,
             Self::TooLarge => 413,

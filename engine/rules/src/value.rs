@@ -206,7 +206,9 @@ fn read(path: &Path, scope: &Scope<'_>) -> Result<Vec<Value>, HostFault> {
 
 /// What people see of what a template names: a field of the record or over its references, or something given.
 fn text_of(name: &[String], scope: &Scope<'_>) -> String {
-    match name.split_first().and_then(|(first, rest)| Some((scope.given(first)?, rest))) {
+    // One of several records given under a name is given by both names together.
+    let of_several = name.get(..2).and_then(|both| scope.given(&both.join("."))).map(|given| (given, name.get(2..).unwrap_or_default()));
+    match of_several.or_else(|| name.split_first().and_then(|(first, rest)| Some((scope.given(first)?, rest)))) {
         Some((Extra::Record(entity, cells), rest)) => {
             let inner = Scope { entity: *entity, record: cells, extra: &[], ..*scope };
             return text_of(rest, &inner);

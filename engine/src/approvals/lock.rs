@@ -105,7 +105,7 @@ fn passes(w: &Writer<'_>, flow: Option<Uuid>, instance: Uuid) -> Result<bool, Er
 }
 
 /// Which of these fields are closed, on any of these records, to whoever writes; `flow` is the one whose own step it is.
-fn closed(w: &Writer<'_>, def: &EntityDef, ids: &[Uuid], fields: &[FieldId], flow: Option<Uuid>) -> Result<Vec<FieldId>, Error> {
+pub(crate) fn closed(w: &Writer<'_>, def: &EntityDef, ids: &[Uuid], fields: &[FieldId], flow: Option<Uuid>) -> Result<Vec<FieldId>, Error> {
     if fields.is_empty() {
         return Ok(Vec::new());
     }

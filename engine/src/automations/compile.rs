@@ -121,8 +121,8 @@ fn given(c: &Compiling<'_>, on: &Map<String, Json>, trigger: &Trigger) -> Vec<(S
     let mut found: Vec<(String, Given)> = Vec::new();
     if let Trigger::Button(button) = trigger {
         let kinds = button.ask.iter().map(|question| {
-            let kind = question.typed.columns().first().map_or(Kind::Any, |column| Kind::stored_as(column.storage));
-            (question.name.clone(), kind)
+            let stored = || question.typed.columns().first().map_or(Kind::Any, |column| Kind::stored_as(column.storage));
+            (question.name.clone(), question.to.map_or_else(stored, Kind::Record))
         });
         found.push(("ask".to_owned(), Given::Fields(kinds.collect())));
     }
@@ -153,7 +153,21 @@ fn given(c: &Compiling<'_>, on: &Map<String, Json>, trigger: &Trigger) -> Vec<(S
     found
 }
 
+/// What a chain of names begins at and what is behind it: one of several records that are given is named by both names.
+pub(crate) fn split_given<'t>(given: &[(String, Given)], text: &'t str) -> (&'t str, Option<&'t str>) {
+    let mut dots = text.match_indices('.').map(|(index, _)| index);
+    let (one, two) = (dots.next().unwrap_or(text.len()), dots.next().unwrap_or(text.len()));
+    let is_given = |end: usize| given.iter().any(|(name, _)| text.get(..end) == Some(name));
+    let (first, rest) = text.split_at(if is_given(two) { two } else { one });
+    (first, rest.strip_prefix('.'))
+}
+
 fn put(found: &mut Vec<(String, Given)>, name: &str, what: Given) {
+    if let Given::Records(records) = &what {
+        for (key, entity) in records {
+            put(found, &format!("{name}.{key}"), Given::Record(*entity));
+        }
+    }
     match found.iter_mut().find(|(there, _)| there == name) {
         Some((_, there)) => *there = what,
         None => found.push((name.to_owned(), what)),
@@ -323,7 +337,11 @@ impl Compiling<'_> {
     /// Every name that a template reads is there.
     fn template_names(&mut self, template: &TextTemplate, at: &str) {
         for name in template.names() {
-            let Some((first, rest)) = name.split_first() else { continue };
+            let Some((mut first, mut rest)) = name.split_first() else { continue };
+            let both = name.get(..2).map(|both| both.join("."));
+            if let Some((both, behind)) = both.as_ref().zip(name.get(2..)).filter(|(both, _)| self.given.iter().any(|(there, _)| there == *both)) {
+                (first, rest) = (both, behind);
+            }
             let (entity, rest) = match self.given.iter().find(|(there, _)| there == first) {
                 Some((_, Given::Record(entity))) => (*entity, rest),
                 Some(_) => continue,
@@ -360,7 +378,7 @@ impl Compiling<'_> {
 
     /// The record that `text` names: something given, or a path over references.
     pub(crate) fn target(&mut self, text: &str, at: &str) -> Option<Target> {
-        let (first, rest) = text.split_once('.').map_or((text, None), |(first, rest)| (first, Some(rest)));
+        let (first, rest) = split_given(&self.given, text);
         let given = self.given.iter().find(|(name, _)| name == first).map(|(_, given)| given.clone());
         let (from, entity, rest) = match given {
             Some(Given::Record(entity)) => (Some(first.to_owned()), entity, rest),
@@ -488,11 +506,13 @@ impl Compiling<'_> {
         for (name, json) in on.get("ask").and_then(Json::as_object).into_iter().flatten() {
             let Ok(field) = serde_json::from_value::<Field>(json.clone()) else { continue };
             match question(self.schema, self.app, name, &field) {
-                Some(question) => ask.push(question),
-                None => self.fault(format!("{at}/ask/{}", escape_pointer(name)), format!("`{}` cannot be asked", field.kind)),
+                Ok(question) => ask.push(question),
+                Err(message) => self.fault(format!("{at}/ask/{}", escape_pointer(name)), message),
             }
         }
-        ButtonPlan { show_if, roles, many: on.get("many") == Some(&Json::Bool(true)), ask }
+        let name = on.get("button").and_then(Json::as_str).unwrap_or(self.definition.name.as_str()).to_owned();
+        let label = on.get("label").and_then(|label| serde_json::from_value(label.clone()).ok()).or_else(|| self.definition.automation.label.clone());
+        ButtonPlan { name, label, show_if, roles, many: on.get("many") == Some(&Json::Bool(true)), ask }
     }
 
     /// Whether a field of `entity` is a stage.
@@ -501,18 +521,34 @@ impl Compiling<'_> {
     }
 }
 
-/// A question as a field on its own.
-fn question(schema: &Schema, app: &str, name: &str, field: &Field) -> Option<Question> {
-    let kind = model::field::kind(&field.kind)?;
-    let own = schema.apps.get(app)?;
+/// A question as a field on its own; why it is none.
+fn question(schema: &Schema, app: &str, name: &str, field: &Field) -> Result<Question, String> {
+    let cannot = || format!("`{}` cannot be asked", field.kind);
+    let kind = model::field::kind(&field.kind).ok_or_else(cannot)?;
+    let own = schema.apps.get(app).ok_or_else(cannot)?;
     let options = |name: &str| own.options.get(name).map(model::doc::OptionList::in_order);
-    let compiled = kind.compile(field, &CompileContext { currency: "USD", options: &options, stages: &|_| None }).ok()?;
-    let Shape::Own(typed) = compiled.shape else { return None };
+    let compiled = kind.compile(field, &CompileContext { currency: "USD", options: &options, stages: &|_| None }).map_err(|_| cannot())?;
+    let Shape::Own(typed) = compiled.shape else { return Err(cannot()) };
+    let to = match &compiled.role {
+        Role::Reference(spec) if spec.filter.is_some() => return Err("a question offers every record in sight: it takes no `filter`".to_owned()),
+        Role::Reference(spec) => Some(schema.find_from(app, &spec.to).ok_or_else(|| format!("there is no entity `{}`", spec.to))?.id),
+        // What has no single value, or lives in a record alone, is no answer.
+        Role::References(_) | Role::AnyReference { .. } | Role::Stage { .. } | Role::Autonumber { .. } | Role::Files { .. } | Role::Secret => {
+            return Err(cannot());
+        }
+        Role::Plain
+        | Role::Money { .. }
+        | Role::Choice { .. }
+        | Role::Lines { .. }
+        | Role::Formula { .. }
+        | Role::Lookup { .. }
+        | Role::Rollup(_) => None,
+    };
     let default = match &field.common.default {
         Some(ValueSpec::Plain(json)) => Some(Input::from(json)),
         Some(ValueSpec::Rule(_)) | None => None,
     };
-    Some(Question { name: name.to_owned(), required: field.common.required, typed, default })
+    Ok(Question { name: name.to_owned(), doc: field.clone(), role: compiled.role, typed, default, to })
 }
 
 /// Values by name, as a payload.

@@ -2,10 +2,12 @@
 
 use model::doc::IfMissing;
 use model::field::{AcceptContext, Reject};
-use model::{Cells, Code, EntityDef, FieldDef, Filter, Input, Message, Op, Storage, Value};
+use model::{Cells, Code, EntityDef, EntityId, FieldDef, FieldId, Filter, Input, Message, Op, Storage, Value};
 use rules::expr::Kind;
-use rules::query::{SystemView, TypedFilter};
+use rules::query::{Predicate, SystemView, TypedFilter};
 use serde_json::Value as Json;
+use store::Tx;
+use uuid::Uuid;
 
 use super::compile::ValuePlan;
 use super::people::ids;
@@ -38,6 +40,25 @@ pub(crate) fn accepted(cx: &Ctx, def: &EntityDef, field: &FieldDef, input: &Inpu
         .map_err(|mut rejects| if rejects.is_empty() { Reject::wrong_type("…") } else { rejects.swap_remove(0) })
 }
 
+/// The one record of `entity` whose `field` is this value, among those that whoever acts sees.
+///
+/// # Errors
+/// Where the store could not; within: that there are several.
+pub(crate) fn one_by(cx: &Ctx, tx: &Tx, (entity, field): (EntityId, FieldId), input: &Input) -> Result<Result<Option<Uuid>, Reject>, Error> {
+    let schema = &cx.app.schema;
+    let def = schema.entity(entity);
+    let filter = Filter::Leaf { field: def.field(field).name.to_string(), op: Op::Eq, value: Some(input.to_json()) };
+    let refused = || Reject::new(Code::BadReference, Message::new("bad_reference"));
+    let Ok(filter) = TypedFilter::compile(schema, entity, &filter, &SystemView, "") else { return Ok(Err(refused())) };
+    let predicate = filter.bind(schema, &cx.params(def.name.app(), None));
+    let in_sight = Predicate::all(vec![predicate, Predicate::clone(&cx.grants.entity(entity).read)]);
+    Ok(match ids(cx, tx, entity, in_sight, 2)?.as_slice() {
+        [] => Ok(None),
+        [id] => Ok(Some(*id)),
+        _ => Err(refused()),
+    })
+}
+
 /// The record that a value leads to, where the value says that it is looked up.
 ///
 /// # Errors
@@ -47,24 +68,16 @@ pub(crate) fn found(running: &Running<'_>, plan: &ValuePlan, input: Input) -> Re
     if input == Input::Null {
         return Ok(Ok(Input::Null));
     }
-    let (cx, schema) = (running.cx, &running.cx.app.schema);
-    let def = schema.entity(entity);
-    let by = def.field(field);
-    let filter = Filter::Leaf { field: by.name.to_string(), op: Op::Eq, value: Some(input.to_json()) };
-    let Ok(filter) = TypedFilter::compile(schema, entity, &filter, &SystemView, "") else {
-        return Ok(Err(Reject::new(Code::BadReference, Message::new("bad_reference"))));
-    };
-    let predicate = filter.bind(schema, &cx.params(def.name.app(), None));
-    let found = ids(cx, running.tx, entity, predicate, 2)?;
-    match found.as_slice() {
-        [id] => return Ok(Ok(Input::Text(id.to_string()))),
-        [] => {}
-        _ => return Ok(Err(Reject::new(Code::BadReference, Message::new("bad_reference")))),
+    match one_by(running.cx, running.tx, (entity, field), &input)? {
+        Ok(Some(id)) => return Ok(Ok(Input::Text(id.to_string()))),
+        Ok(None) => {}
+        Err(reject) => return Ok(Err(reject)),
     }
     match plan.value.rule().if_missing.unwrap_or_default() {
         IfMissing::Empty => Ok(Ok(Input::Null)),
         IfMissing::Create => {
-            let values = [(by.name.to_string(), input)].into_iter().collect();
+            let by = running.cx.app.schema.entity(entity).field(field).name.to_string();
+            let values = [(by, input)].into_iter().collect();
             Ok(Ok(Input::Text(running.write(entity, Submission::Create { id: None, values })?.id.to_string())))
         }
         // What waits is tried again, as every step is.

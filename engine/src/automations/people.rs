@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use store::{Binned, Select, Tx};
 use uuid::Uuid;
 
-use super::compile::Compiling;
+use super::compile::{Compiling, split_given};
 use super::running::Running;
 use crate::ctx::Ctx;
 use crate::error::Error;
@@ -79,7 +79,7 @@ pub(crate) fn qualified(app: &str, role: &str) -> String {
 }
 
 fn path(c: &mut Compiling<'_>, text: &str, at: &str) -> Option<Who> {
-    let (first, rest) = text.split_once('.').map_or((text, None), |(first, rest)| (first, Some(rest)));
+    let (first, rest) = split_given(&c.given, text);
     let user = c.nobody();
     let given = c.given.iter().find(|(name, _)| name == first).map(|(_, given)| given.clone());
     let (from, entity, rest) = match given {

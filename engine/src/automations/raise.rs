@@ -21,7 +21,7 @@ use super::plan::{AutomationPlan, StepPlan};
 use super::running::{Hand, InHand, Running};
 use super::steps::Then;
 use super::trigger::{Event, Signal, Trigger};
-use crate::ctx::{Caller, Cause, Ctx};
+use crate::ctx::{Caller, Cause, Ctx, Opened};
 use crate::error::Error;
 use crate::records::accept::differs;
 use crate::records::history::{json_of, sealed};
@@ -233,6 +233,7 @@ pub(crate) fn acting(cx: &Ctx, person: Option<&Ctx>, depth: u8) -> Ctx {
         change_set: None,
         depth,
         flow: cx.flow,
+        opened: Opened::default(),
     }
 }
 

@@ -94,7 +94,8 @@ impl Running<'_> {
 
     /// The record that something given is.
     pub(crate) fn held_record(&self, name: &str) -> Option<(EntityId, Uuid)> {
-        let (entity, id) = reference_of(self.held.get(name)?)?;
+        let held = self.held.get(name).or_else(|| name.split_once('.').and_then(|(first, key)| self.held.get(first)?.get(key)));
+        let (entity, id) = reference_of(held?)?;
         Some((self.cx.app.schema.find(&entity)?.id, id))
     }
 
@@ -123,6 +124,8 @@ impl Running<'_> {
                 let values = fields.iter().map(|(name, kind)| (name.clone(), lookups::of_kind(json.get(name).unwrap_or(&Json::Null), *kind)));
                 Seen::Values(values.collect())
             }
+            // Each of them is given by both names.
+            Given::Records(_) => Seen::Values(IndexMap::new()),
             Given::Values => {
                 let values = json.as_object().into_iter().flatten().map(|(name, json)| (name.clone(), rules::expr::from_json(json)));
                 Seen::Values(values.collect())

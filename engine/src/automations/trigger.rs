@@ -2,8 +2,9 @@
 //! Invariant: closed: what the document may say is what is matched here.
 
 use chrono::{Duration, NaiveTime};
-use model::field::TypedField;
-use model::{Cells, EntityDef, FieldId, Value};
+use model::doc::Field;
+use model::field::{Role, TypedField};
+use model::{Cells, EntityDef, EntityId, FieldId, Label, Value};
 use rules::condition::CompiledCondition;
 use std::sync::Arc;
 
@@ -40,6 +41,10 @@ pub(crate) enum Trigger {
 /// A button.
 #[derive(Debug)]
 pub(crate) struct ButtonPlan {
+    /// The name by which it is pressed.
+    pub(crate) name: String,
+    /// What stands on it.
+    pub(crate) label: Option<Label>,
     pub(crate) show_if: Option<CompiledCondition>,
     pub(crate) roles: Vec<String>,
     pub(crate) many: bool,
@@ -50,9 +55,13 @@ pub(crate) struct ButtonPlan {
 #[derive(Debug)]
 pub(crate) struct Question {
     pub(crate) name: String,
-    pub(crate) required: bool,
+    /// As the document asks it.
+    pub(crate) doc: Field,
+    pub(crate) role: Role,
     pub(crate) typed: Arc<dyn TypedField>,
     pub(crate) default: Option<model::Input>,
+    /// The entity whose records may be answered.
+    pub(crate) to: Option<EntityId>,
 }
 
 /// What another part of the engine tells of a record; closed.

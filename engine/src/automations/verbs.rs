@@ -1,29 +1,19 @@
-//! In charge of what people do with automations: looking at runs, trying them again, giving them up, pressing buttons; and of
-//! calls from other systems.
+//! In charge of what people do with runs of automations: looking at them, trying them again, giving them up; and of calls
+//! from other systems.
 //! Invariant: runs are an administrator's to see: they act beyond the rights of whoever set them off.
-//! Invariant: a button acts before it is answered: what its first steps refuse is refused to whoever pressed it, and nothing stays.
 
-use std::sync::Arc;
-use std::time::Instant;
-
-use indexmap::IndexMap;
-use model::field::{AcceptContext, Numbers};
-use model::{Code, EntityId, Input, Message, Value, Violation};
-use serde_json::{Map, Value as Json, json};
+use model::{Code, Message, Value};
+use serde_json::{Value as Json, json};
+use store::Lock;
 use store::system::Cond;
 use store::system::run::{self, RUN, RUN_STEP, Run, RunState, RunStep};
-use store::{Lock, Tx};
 use uuid::Uuid;
 
-use super::plan::AutomationPlan;
 use super::raise::begin;
-use super::trigger::{ButtonPlan, Trigger};
+use super::trigger::Trigger;
 use crate::Engine;
 use crate::ctx::Ctx;
 use crate::error::Error;
-use crate::records::lookup::is_live;
-use crate::records::slice::Writer;
-use crate::records::{ChangeNote, current_or_superseded};
 
 /// The most runs of one page.
 const PAGE: u32 = 200;
@@ -41,15 +31,6 @@ pub struct RunFilter {
     pub before: Option<Uuid>,
     /// The most.
     pub limit: Option<u32>,
-}
-
-/// What became of a button.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pressed {
-    /// The run.
-    pub run: Uuid,
-    /// Its state.
-    pub state: &'static str,
 }
 
 fn run_json(cx: &Ctx, run: &Run) -> Json {
@@ -177,77 +158,6 @@ impl Engine {
         Ok(run_json(cx, &run))
     }
 
-    /// Presses a button on records, on all or on none; its first steps are done when this returns.
-    ///
-    /// # Errors
-    /// `NotFound` where a record or the button is out of sight; what the button or its steps refuse; that it is for one record alone.
-    pub async fn press(
-        &self,
-        cx: &Ctx,
-        entity: EntityId,
-        records: &[Uuid],
-        button: &str,
-        answers: IndexMap<String, Input>,
-    ) -> Result<Vec<Pressed>, Error> {
-        const TRIES: usize = 4;
-        let name = cx.app.schema.entity(entity).name.clone();
-        let (mut cx, mut entity) = (cx.clone(), entity);
-        for _ in 0..TRIES {
-            let (at, records, button, answers) = (cx.clone(), records.to_vec(), button.to_owned(), answers.clone());
-            let done = self
-                .store()
-                .write(move |tx| {
-                    current_or_superseded(&at, tx)?;
-                    let (mut all, mut notes) = (Vec::new(), Vec::new());
-                    for record in &records {
-                        let (pressed, more) = press_in(&at, tx, entity, *record, &button, &answers, records.len())?;
-                        all.push(pressed);
-                        notes.extend(more);
-                    }
-                    Ok((all, notes))
-                })
-                .await;
-            match done {
-                Ok((pressed, notes)) => {
-                    self.tell(notes);
-                    return Ok(pressed);
-                }
-                Err(Error::Superseded) => {
-                    cx = self.renewed(&cx).await?;
-                    entity = cx.app.schema.find(name.as_str()).ok_or(Error::NotFound)?.id;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Err(Error::Store(store::Fault::Busy))
-    }
-
-    /// The buttons of a record that the caller may press: name and automation.
-    ///
-    /// # Errors
-    /// `NotFound` where the record is out of sight.
-    pub async fn buttons(&self, cx: &Ctx, entity: EntityId, record: Uuid) -> Result<Vec<(String, String)>, Error> {
-        let cx = cx.clone();
-        self.store()
-            .read(move |tx| {
-                let w = Writer::new(&cx, tx);
-                if !w.reader.in_sight(&cx, entity, record)? {
-                    return Err(Error::NotFound);
-                }
-                let Some(cells) = w.reader.read(entity, record)? else { return Err(Error::NotFound) };
-                let mut found = Vec::new();
-                for plan in cx.app.automations.of(entity) {
-                    if let Trigger::Button(button) = &plan.trigger
-                        && is_offered(&w, plan, button, entity, &cells)
-                    {
-                        found.push((button_name(plan), plan.name.clone()));
-                    }
-                }
-                Ok(found)
-            })
-            .await
-    }
-
     /// A call from another system: the run that it began.
     ///
     /// # Errors
@@ -275,88 +185,4 @@ impl Engine {
 
 fn administrator(cx: &Ctx) -> Result<(), Error> {
     if cx.caller.is_admin() { Ok(()) } else { Err(Error::Forbidden) }
-}
-
-/// The name by which a button is pressed.
-fn button_name(plan: &AutomationPlan) -> String {
-    plan.body.pointer("/automation/on/button").and_then(Json::as_str).map_or_else(|| plan.name.clone(), str::to_owned)
-}
-
-fn is_offered(w: &Writer<'_>, plan: &AutomationPlan, button: &ButtonPlan, entity: EntityId, cells: &model::Cells) -> bool {
-    let shown =
-        button.show_if.as_ref().is_none_or(|condition| w.on_scope(&plan.app, entity, cells, None, |scope| condition.holds(scope)).unwrap_or(false));
-    shown && w.cx.has_role(&plan.app, &button.roles) && super::raise::holds(w, plan, entity, None, cells)
-}
-
-/// Presses within an open transaction.
-pub(crate) fn press_in(
-    cx: &Ctx,
-    tx: &Tx,
-    entity: EntityId,
-    record: Uuid,
-    name: &str,
-    answers: &IndexMap<String, Input>,
-    together: usize,
-) -> Result<(Pressed, Vec<ChangeNote>), Error> {
-    let w = Writer::new(cx, tx);
-    let def = w.def(entity);
-    w.reader.preload(entity, &[record], Lock::Change)?;
-    if !w.reader.in_sight(cx, entity, record)? {
-        return Err(Error::NotFound);
-    }
-    let Some(cells) = w.reader.read(entity, record)?.filter(|cells| is_live(def, cells)) else { return Err(Error::NotFound) };
-    let named = |plan: &&Arc<AutomationPlan>| {
-        matches!(plan.trigger, Trigger::Button(_)) && (plan.name == name || bare(&plan.name) == name || button_name(plan) == name)
-    };
-    let plan = w.app.automations.of(entity).iter().find(named).ok_or(Error::NotFound)?;
-    let Trigger::Button(button) = &plan.trigger else { return Err(Error::NotFound) };
-    if !is_offered(&w, plan, button, entity, &cells) {
-        return Err(Error::Forbidden);
-    }
-    if together > 1 && !button.many {
-        return Err(Error::of(Code::Limit, Message::new("button_for_one")));
-    }
-    let held = [("ask".to_owned(), answered(cx, button, answers)?)].into_iter().collect();
-    let begun = begin(cx, plan, Some((def.name.to_string(), record)), Json::Null, held);
-    let id = begun.id;
-    run::put(tx, std::slice::from_ref(&begun))?;
-    let notes = super::runner::go_on_strictly(cx, tx, begun, Instant::now())?;
-    let run = run::get(tx, id, Lock::None)?.ok_or(Error::NotFound)?;
-    Ok((Pressed { run: id, state: run.state.as_str() }, notes))
-}
-
-fn bare(name: &str) -> &str {
-    name.split_once('.').map_or(name, |(_, bare)| bare)
-}
-
-/// The answers to what a button asks, each as its kind; all faults at once.
-fn answered(cx: &Ctx, button: &ButtonPlan, answers: &IndexMap<String, Input>) -> Result<Json, Error> {
-    let mut faults = Vec::new();
-    for name in answers.keys().filter(|name| !button.ask.iter().any(|question| question.name == **name)) {
-        faults.push(Violation::of_field(name, Code::UnknownField, Message::new("unknown_field").with("name", name)));
-    }
-    let mut told = Map::new();
-    for question in &button.ask {
-        let sent = answers.get(&question.name).filter(|input| **input != Input::Null).or(question.default.as_ref());
-        let Some(sent) = sent else {
-            if question.required {
-                faults.push(Violation::of_field(&question.name, Code::Required, Message::new("required")));
-            }
-            continue;
-        };
-        let sibling = |name: &str| answers.get(name).and_then(Input::as_text).map(str::to_owned);
-        match question.typed.accept(sent, &AcceptContext { now: cx.now, sibling: &sibling }) {
-            Ok(cells) => {
-                let mut bytes = Vec::new();
-                question.typed.write_json(&cells, Numbers::Strings, &mut bytes);
-                told.insert(question.name.clone(), serde_json::from_slice(&bytes).unwrap_or_default());
-            }
-            Err(rejects) => faults.extend(rejects.into_iter().map(|reject| {
-                let mut fault = Violation::of_field(&question.name, reject.code, reject.message);
-                fault.pointer.push_str(&reject.pointer);
-                fault
-            })),
-        }
-    }
-    if faults.is_empty() { Ok(Json::Object(told)) } else { Err(Error::Invalid(faults)) }
 }

@@ -48,11 +48,14 @@ pub(crate) fn accept(cx: &Ctx, def: &EntityDef, grant: &Grant, purpose: Purpose,
     let mut accepted = Accepted { cells: base, ..Accepted::default() };
     let base = accepted.cells.clone();
     for (key, input) in values {
-        let Some(field) = cx.grants.field(def, key) else {
+        let opened = def.find(key).filter(|field| cx.opens(def.id, field.id));
+        let Some(field) = opened.or_else(|| cx.grants.field(def, key)) else {
             accepted.faults.push(unknown_field(cx, def, key));
             continue;
         };
-        if let Some(fault) = refusal(cx, grant, field, purpose) {
+        if opened.is_none()
+            && let Some(fault) = refusal(cx, grant, field, purpose)
+        {
             accepted.faults.push(fault);
             continue;
         }
@@ -82,7 +85,8 @@ pub(crate) fn unknown_field(cx: &Ctx, def: &EntityDef, name: &str) -> Violation 
     Violation::of_field(name, Code::UnknownField, message)
 }
 
-fn refusal(cx: &Ctx, grant: &Grant, field: &FieldDef, purpose: Purpose) -> Option<Violation> {
+/// Why the caller may not write a field, where they may not.
+pub(crate) fn refusal(cx: &Ctx, grant: &Grant, field: &FieldDef, purpose: Purpose) -> Option<Violation> {
     let writable_system = matches!(field.name.as_str(), "owner" | "department" | "position");
     let by_engine = cx.channel == Channel::Engine;
     let given = matches!(field.role, Role::Autonumber { .. }) || field.doc.common.read_only;

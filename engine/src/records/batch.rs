@@ -193,7 +193,8 @@ fn caller_name(caller: &Caller) -> String {
     caller.user().map_or_else(|| "system".to_owned(), |id| id.to_string())
 }
 
-fn known(cx: &Ctx, tx: &Tx, key: &Idempotency) -> Result<Option<Json>, Error> {
+/// The answer that was kept under a key, where the same was asked with it before.
+pub(crate) fn known(cx: &Ctx, tx: &Tx, key: &Idempotency) -> Result<Option<Json>, Error> {
     use model::Value;
     tx.lock_key(&format!("idempotency:{}:{}", caller_name(&cx.caller), key.key))?;
     let fit = [
@@ -239,18 +240,23 @@ fn answered_again(cx: &Ctx, tx: &Tx, batch: &Batch, answered: &Json) -> Result<R
 }
 
 fn remember(cx: &Ctx, tx: &Tx, key: &Idempotency, results: &Results) -> Result<(), Error> {
-    use model::Value;
     let answer: Vec<Json> = results
         .iter()
         .flatten()
         .map(|written| json!({"id": written.id.to_string(), "version": written.version, "outcome": written.outcome.as_str()}))
         .collect();
+    remember_answer(cx, tx, key, Json::Array(answer))
+}
+
+/// Keeps an answer under its key.
+pub(crate) fn remember_answer(cx: &Ctx, tx: &Tx, key: &Idempotency, answer: Json) -> Result<(), Error> {
+    use model::Value;
     let row = vec![
         Value::text(&caller_name(&cx.caller)),
         Value::text(&key.route),
         Value::text(&key.key),
         Value::Bytes(key.body_hash[..].into()),
-        Value::Json(Arc::new(Json::Array(answer))),
+        Value::Json(Arc::new(answer)),
         Value::Timestamp(cx.now),
     ];
     Ok(tx.put(&IDEMPOTENCY, &[row])?)

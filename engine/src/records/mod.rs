@@ -25,13 +25,13 @@ mod preview;
 mod read;
 pub(crate) mod remove;
 pub(crate) mod rollups;
-mod shape;
+pub(crate) mod shape;
 pub(crate) mod slice;
 mod submission;
 pub(crate) mod write;
 
 pub use batch::{Batch, ChangeNote, Idempotency};
-pub(crate) use batch::{current_or_superseded, notes_of, write_in};
+pub(crate) use batch::{current_or_superseded, known, notes_of, remember_answer, write_in};
 pub use choices::Choosing;
 pub(crate) use fill::along;
 pub use history::Op;

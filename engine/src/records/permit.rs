@@ -63,7 +63,7 @@ pub(crate) fn after(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error> 
 
 /// Fields that may be written on some records only.
 fn fields(w: &Writer<'_>, def: &model::EntityDef, grant: &rules::policy::Grant, row: &mut Row) -> Result<(), Error> {
-    for id in row.sent.clone() {
+    for id in row.sent.iter().copied().filter(|id| !w.cx.opens(def.id, *id)).collect::<Vec<_>>() {
         let Access::Scoped { write, .. } = grant.access(id) else { continue };
         let looked_at = row.before.as_deref().unwrap_or(&row.after);
         if !rules::eval::matches(&write, &w.app.schema, def.id, looked_at, &w.reader)? {

@@ -21,6 +21,7 @@ use crate::{Engine, Options};
 
 mod approvals;
 mod compare;
+mod convert;
 mod post;
 mod press;
 mod sinks;
@@ -200,8 +201,13 @@ impl Stage {
     /// Remembers a record.
     pub(crate) fn save(&mut self, step: &Map<String, Json>, entity: String, id: Uuid) {
         if let Some(name) = step.get("save").and_then(Json::as_str) {
-            self.saved.insert(name.to_owned(), (entity, id));
+            self.keep(name.to_owned(), entity, id);
         }
+    }
+
+    /// Remembers a record under a name.
+    pub(crate) fn keep(&mut self, name: String, entity: String, id: Uuid) {
+        self.saved.insert(name, (entity, id));
     }
 
     /// The record that `$name` stands for.

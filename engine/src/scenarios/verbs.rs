@@ -48,6 +48,7 @@ const VERBS: &[(&str, Verb)] = &[
     ("list", |stage, step| Box::pin(list(stage, step))),
     ("aggregate", |stage, step| Box::pin(aggregate(stage, step))),
     ("advance_clock", |stage, step| Box::pin(advance_clock(stage, step))),
+    ("convert", |stage, step| Box::pin(super::convert::convert(stage, step))),
     ("press", |stage, step| Box::pin(super::press::press(stage, step))),
     ("post", |stage, step| Box::pin(super::post::post(stage, step))),
     ("sink", |stage, step| Box::pin(super::sinks::sink(stage, step))),

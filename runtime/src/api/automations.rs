@@ -5,7 +5,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::{get, post};
-use engine::automations::verbs::{Pressed, RunFilter};
+use engine::automations::buttons::{Button, Pressed};
+use engine::automations::verbs::RunFilter;
 use indexmap::IndexMap;
 use model::{Code, Input, Message, Violation};
 use serde_json::{Value as Json, json};
@@ -77,7 +78,7 @@ async fn hook_address(State(state): State<RuntimeState>, caller: Caller, At(auto
 async fn buttons(State(state): State<RuntimeState>, caller: Caller, At((entity, record)): At<(String, String)>) -> Result<Response, Problem> {
     let entity = state.engine().entity(&caller.cx, &entity)?.id;
     let found = state.engine().buttons(&caller.cx, entity, id(&record)?).await?;
-    let data: Vec<Json> = found.into_iter().map(|(name, automation)| json!({"name": name, "automation": automation})).collect();
+    let data: Vec<Json> = found.iter().map(Button::to_json).collect();
     Ok(answer::ok(&json!({"data": data})))
 }
 

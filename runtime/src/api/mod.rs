@@ -15,6 +15,7 @@ mod auth;
 pub(crate) mod automations;
 mod batch;
 mod changes;
+mod conversions;
 mod design;
 mod docs;
 mod events;
@@ -38,6 +39,7 @@ pub(crate) fn router() -> Router<RuntimeState> {
         .merge(automations::router())
         .merge(batch::router())
         .merge(changes::router())
+        .merge(conversions::router())
         .merge(design::router())
         .merge(docs::router())
         .merge(events::router())

@@ -12,6 +12,7 @@ mod automations;
 mod bad_input;
 mod batches;
 mod changes;
+mod conversions;
 mod exchange;
 mod files;
 mod history;

@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use super::checking::Checking;
-use crate::doc::{Calendar, Conversion, Holidays, Pool, Print};
+use crate::doc::{Calendar, Conversion, Holidays, Pool, Print, Repeat};
 use crate::fault::escape_pointer;
 use crate::name::Name;
 
@@ -67,8 +67,11 @@ fn conversion(c: &mut Checking<'_, '_>, at: &str, conversion: &Conversion) {
     for (index, word) in conversion.carry.iter().enumerate() {
         c.one_of(format!("{at}/carry/{index}"), "thing to carry", word, CARRY);
     }
-    if let (Some(stage), Some(source)) = (conversion.after.as_ref().and_then(|after| after.get("move")).and_then(Json::as_str), source) {
-        c.stage(&format!("{at}/after/move"), source, stage);
+    if let (Some(after), Some(source)) = (&conversion.after, source) {
+        c.stage(&format!("{at}/after/move"), source, after.moves.as_str());
+    }
+    if conversion.repeat == Some(Repeat::Remainder) && conversion.targets.values().all(|target| target.lines.is_empty()) {
+        c.error(format!("{at}/repeat"), "nothing is left over where there are no lines");
     }
 }
 

@@ -71,7 +71,9 @@ pub struct Step {
     pub settings: Map<String, Json>,
 }
 
-/// One record becomes others.
+/// One record becomes others: made, or found where they are there already, in one transaction with the caller's rights.
+/// Values that a document gives are set also where the caller may not set the field, but never show what the caller may not
+/// read: where the caller reads the field, they are made from what the caller sees.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Conversion {
@@ -83,10 +85,11 @@ pub struct Conversion {
     /// Which records may be.
     #[serde(rename = "if", default, skip_serializing_if = "Option::is_none")]
     pub condition: Option<Condition>,
-    /// Whether a preview asks first.
+    /// Whether a page asks first, with a preview and the values; it asks anyhow where something is missing or not decided.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ask: bool,
-    /// Once, or for what is left.
+    /// How often a record is converted; once where absent. What was converted counts as long as something that it made is
+    /// not in the bin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeat: Option<Repeat>,
     /// What is made.
@@ -94,27 +97,39 @@ pub struct Conversion {
     /// In which order; as written where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<Vec<Name>>,
-    /// What goes along: `activities`, `notes`, `files`, `tasks`.
+    /// What goes along to the first target that is not left out: `activities`, `notes`, `files`, `tasks`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub carry: Vec<String>,
     /// What happens to the source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<Json>,
+    pub after: Option<AfterConversion>,
+}
+
+/// What happens to a record that was converted; whoever converts it must be allowed to change it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AfterConversion {
+    /// The stage that it moves to, also where no move of the pipeline leads there.
+    #[serde(rename = "move")]
+    pub moves: Name,
 }
 
 /// How often a record is converted; closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Repeat {
     /// Once.
+    #[default]
     Once,
-    /// Again, for what is left.
+    /// Again, for what is left: of each line no more than a number that an `expr` of its values gives, and none that `skip_if`
+    /// leaves out; without `skip_if` each line once.
     Remainder,
     /// As often as wanted.
     Always,
 }
 
-/// One record that a conversion makes or finds.
+/// One record that a conversion makes or finds. The first key whose values are all set and that finds exactly one record in
+/// the caller's sight is a match; it gets values where it has none. A key that finds several is for the caller to decide.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConversionTarget {
@@ -129,7 +144,9 @@ pub struct ConversionTarget {
     /// Its values.
     #[serde(default)]
     pub values: IndexMap<Name, ValueSpec>,
-    /// Its lines.
+    /// Its lines, by lines field: one for each line or record of `from`, with the fields of the same name and kind and with
+    /// `values`, in which `line` is what it is made from and `from` begins at the line where that has such a field, else at the
+    /// record; but those that `skip_if` leaves out.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub lines: IndexMap<Name, ValueSpec>,
 }

@@ -75,7 +75,7 @@ impl<'a> Names<'a> {
             return Some(match given {
                 Given::Record(entity) => self.record(Root::Given(name.as_str().into()), *entity),
                 Given::Value(kind) => Here::Value(Typed::new(Node::Given(name.as_str().into(), None), *kind)),
-                Given::Values | Given::Fields(_) => Here::Given(name, given),
+                Given::Values | Given::Fields(_) | Given::Records(_) => Here::Given(name, given),
             });
         }
         let in_formula = self.place.usage == Use::Formula;
@@ -192,14 +192,20 @@ impl<'a> Names<'a> {
     }
 
     fn given(&mut self, given_name: &str, given: &Given, name: &str, spot: Spot) -> Option<Here<'a>> {
+        if let Given::Records(records) = given
+            && let Some((_, entity)) = records.iter().find(|(there, _)| there == name)
+        {
+            return Some(self.record(Root::Given(format!("{given_name}.{name}").into()), *entity));
+        }
         let kind = match given {
             Given::Values => Some(Kind::Any),
             Given::Fields(fields) => fields.iter().find(|(there, _)| there == name).map(|(_, kind)| *kind),
-            Given::Record(_) | Given::Value(_) => None,
+            Given::Record(_) | Given::Records(_) | Given::Value(_) => None,
         };
         let Some(kind) = kind else {
             let known: Vec<&str> = match given {
                 Given::Fields(fields) => fields.iter().map(|(name, _)| name.as_str()).collect(),
+                Given::Records(records) => records.iter().map(|(name, _)| name.as_str()).collect(),
                 Given::Record(_) | Given::Values | Given::Value(_) => Vec::new(),
             };
             self.fault_with(spot, format!("`{given_name}` has no `{name}`"), likely(name, known).map(|name| name.to_owned()));

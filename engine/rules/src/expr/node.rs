@@ -226,6 +226,8 @@ pub(super) fn same_path(a: &Path, b: &Path) -> bool {
 pub enum Given {
     /// A record of this entity.
     Record(EntityId),
+    /// Records by these keys, each given as `name.key` too.
+    Records(Vec<(String, EntityId)>),
     /// Values by key, of kinds seen only when they are there: a row of a file, a payload.
     Values,
     /// Values by these keys.

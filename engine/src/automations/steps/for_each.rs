@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::branch::names;
 use super::{Action, After, StepKind, Then};
-use crate::automations::compile::Compiling;
+use crate::automations::compile::{Compiling, split_given};
 use crate::automations::running::{Hand, Running, held};
 use crate::error::Error;
 use crate::records::fill::along_hops;
@@ -58,8 +58,9 @@ fn over_text(c: &mut Compiling<'_>, text: &str, at: &str) -> Option<Over> {
     if c.definition.automation.steps.values().any(saves) {
         return Some(Over::Found(text.to_owned()));
     }
-    let (from, entity, rest) = match text.split_once('.') {
-        Some((first, rest)) => match c.given.iter().find(|(name, _)| name == first) {
+    let (first, rest) = split_given(&c.given, text);
+    let (from, entity, rest) = match rest {
+        Some(rest) => match c.given.iter().find(|(name, _)| name == first) {
             Some((_, rules::expr::Given::Record(entity))) => (Some(first.to_owned()), Some(*entity), rest),
             _ => (None, c.entity, text),
         },

@@ -9,7 +9,6 @@ use crate::automations::compile::Compiling;
 use crate::automations::running::{Hand, Running};
 use crate::error::Error;
 
-pub(super) static CONVERT: Later = Later("convert");
 pub(super) static PRINT: Later = Later("print");
 pub(super) static SCRIPT: Later = Later("script");
 

@@ -8,12 +8,13 @@ use rules::expr::Given;
 use rules::query::{RelationTo, SystemView, resolve_relation};
 use serde_json::{Map, Value as Json};
 
-use super::compile::Compiling;
+use super::compile::{Compiling, split_given};
 use super::running::{Hand, Running};
 use crate::error::Error;
 
 mod assign;
 mod branch;
+mod convert;
 mod create;
 mod delete;
 mod find;
@@ -103,7 +104,7 @@ static KINDS: &[&dyn StepKind] = &[
     &branch::Branch,
     &for_each::ForEach,
     &wait::Wait,
-    &later::CONVERT,
+    &convert::Convert,
     &start_approval::StartApproval,
     &later::PRINT,
     &later::SCRIPT,
@@ -122,7 +123,8 @@ pub(super) fn result_of(c: &Compiling<'_>, step: &Step) -> Option<Given> {
         "find" if step.settings.get("limit").and_then(Json::as_u64) == Some(1) => entity.map(Given::Record),
         "find" => Some(Given::Fields(vec![("count".to_owned(), rules::expr::Kind::Number)])),
         "assign" => Some(Given::Record(c.nobody())),
-        "script" | "convert" => Some(Given::Values),
+        "convert" => Some(Given::Records(convert::targets(c, step))),
+        "script" => Some(Given::Values),
         _ => None,
     }
 }
@@ -134,8 +136,9 @@ pub(super) fn entity_over(c: &Compiling<'_>, given: &[(String, Given)], over: &s
     if let Some(find) = found {
         return find.settings.get("entity").and_then(Json::as_str).and_then(|name| c.find(name));
     }
-    let (entity, rest) = match over.split_once('.') {
-        Some((first, rest)) => match given.iter().find(|(name, _)| name == first) {
+    let (first, rest) = split_given(given, over);
+    let (entity, rest) = match rest {
+        Some(rest) => match given.iter().find(|(name, _)| name == first) {
             Some((_, Given::Record(entity))) => (*entity, rest),
             Some(_) => return None,
             None => (c.entity?, over),

@@ -4,7 +4,7 @@
 
 use model::{Storage, Value};
 
-use super::{Table, access, approval, change, file, idempotency, job, member, number, outbox, personal, revision, run, stay, timer};
+use super::{Table, access, approval, change, conversion, file, idempotency, job, member, number, outbox, personal, revision, run, stay, timer};
 use crate::fault::Fault;
 use crate::sql::Decode;
 use crate::tx::Tx;
@@ -20,6 +20,8 @@ const TABLES: &[&Table] = &[
     &access::API_TOKEN,
     &access::LINK,
     &change::CHANGE_SET,
+    &conversion::CONVERSION,
+    &conversion::ORIGIN,
     &member::MEMBER,
     &stay::STAY,
     &number::NUMBER,

@@ -11,6 +11,7 @@ use crate::tx::{Lock, Tx};
 pub mod access;
 pub mod approval;
 pub mod change;
+pub mod conversion;
 pub mod file;
 pub mod idempotency;
 pub mod job;
