@@ -47,6 +47,10 @@ document.addEventListener('toggle', (event) => {
   popup.querySelector('.popup input:not([type=hidden])')?.focus();
 }, true);
 
+document.querySelector('[data-tick-all]')?.addEventListener('change', (event) => {
+  for (const tick of document.querySelectorAll('[data-tick]')) tick.checked = event.target.checked;
+});
+
 for (const form of document.querySelectorAll('[data-filters]')) {
   form.addEventListener('change', (event) => { if (event.target.matches('select, [data-id], [type=date]')) form.requestSubmit(); });
   form.addEventListener('submit', () => {

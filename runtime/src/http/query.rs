@@ -47,6 +47,12 @@ impl Query {
         Ok(Self(pairs))
     }
 
+    /// Parameters that are there already, each once.
+    #[must_use]
+    pub fn of(pairs: Vec<(String, String)>) -> Self {
+        Self(pairs)
+    }
+
     /// The value of a parameter, where it is there.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {

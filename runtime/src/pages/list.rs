@@ -36,6 +36,10 @@ struct ListPage {
     scenes: [String; 3],
     error: Option<String>,
     has_owner: bool,
+    /// What may be pressed on the records that are ticked.
+    buttons: Vec<(String, String)>,
+    /// Where one comes back to.
+    here: String,
     #[serde(flatten)]
     turning: Turning,
     total: String,
@@ -43,6 +47,8 @@ struct ListPage {
 
 #[derive(Serialize)]
 struct Line {
+    id: String,
+    title: String,
     href: String,
     cells: Vec<Cell>,
 }
@@ -167,7 +173,7 @@ async fn show(viewing: &Viewing<'_>) -> Result<Response, Missed> {
                 }
                 first.href = Some(href.clone());
             }
-            Line { href, cells }
+            Line { id: id.to_string(), title: title.clone(), href, cells }
         })
         .collect();
     let context = ListPage {
@@ -178,6 +184,8 @@ async fn show(viewing: &Viewing<'_>) -> Result<Response, Missed> {
         scenes: [None, Some("mine"), Some("reports")].map(|scene| viewing.with("scene", scene)),
         error,
         has_owner: def.find("owner").is_some(),
+        buttons: state.engine().buttons_for_many(cx, def.id).into_iter().map(|button| (button.name, button.label)).collect(),
+        here: viewing.with("after", query.filled("after")),
         turning: viewing.turning(&found),
         total: grouped(&found.total.unwrap_or_default().to_string()),
         columns,

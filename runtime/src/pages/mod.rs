@@ -15,6 +15,7 @@ mod board;
 mod calendar;
 mod cell;
 mod control;
+mod convert;
 mod deeds;
 mod env;
 mod filters;
@@ -24,6 +25,7 @@ mod happened;
 mod list;
 mod people;
 mod picker;
+mod press;
 mod query;
 mod record;
 mod related;
@@ -67,6 +69,10 @@ fn records() -> Router<RuntimeState> {
         .route("/r/{entity}/{id}/edit", get(form::show_edit).post(form::update))
         .route("/r/{entity}/{id}/related/{relation}", get(related::show))
         .route("/r/{entity}/{id}/move", post(deeds::move_to))
+        .route("/choose/{entity}", post(picker::choose_any))
+        .route("/r/{entity}/press", post(press::press_many))
+        .route("/r/{entity}/{id}/press/{button}", get(press::show).post(press::press))
+        .route("/r/{entity}/{id}/convert/{conversion}", get(convert::show).post(convert::convert))
         .route("/r/{entity}/{id}/owner", post(deeds::give))
         .route("/r/{entity}/{id}/add/{kind}", post(deeds::add))
         .route("/r/{entity}/{id}/tick/{task}", post(deeds::tick))

@@ -7,7 +7,7 @@ use engine::records::{Choosing, ListAnswer, ListRequest, Shape};
 use engine::{Ctx, Error};
 use indexmap::IndexMap;
 use model::field::Role;
-use model::{Code, EntityDef, FieldDef, Input, Message, Violation};
+use model::{Code, EntityDef, EntityId, FieldDef, Input, Message, Violation};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
@@ -55,7 +55,15 @@ pub(super) fn filter_url(def: &EntityDef, path: &str) -> String {
 
 /// The title of the record that a reference holds.
 pub(super) async fn title(state: &RuntimeState, page: &Page, field: &FieldDef, value: &str) -> Result<String, Missed> {
-    let (Ok(id), Some(target)) = (Uuid::try_parse(value), field.targets.first().copied()) else { return Ok(String::new()) };
+    match field.targets.first() {
+        Some(target) => title_of(state, page, *target, value).await,
+        None => Ok(String::new()),
+    }
+}
+
+/// The title of a record of an entity.
+pub(super) async fn title_of(state: &RuntimeState, page: &Page, target: EntityId, value: &str) -> Result<String, Missed> {
+    let Ok(id) = Uuid::try_parse(value) else { return Ok(String::new()) };
     let shape = Shape { fields: Some(Vec::new()), ..Shape::default() };
     match state.engine().get(&page.cx, target, id, &shape).await {
         Ok(found) => Ok(found.title),
@@ -96,23 +104,66 @@ pub(super) async fn typed(state: &RuntimeState, page: &Page, def: &EntityDef, id
         let Some(target) = field.targets.first().map(|target| cx.app.schema.entity(*target)) else { continue };
         let choosing = Choosing { entity: def.id, field: name.to_owned(), id, values: read.values.clone() };
         let found = state.engine().choices(cx, choosing, request(cx, target, Some(text))).await.map_err(missed(page))?;
-        let folded = model::text::fold(text);
-        let mut same = found.titles.iter().filter(|(_, title)| model::text::fold(title) == folded);
-        let decided = match (found.titles.as_slice(), same.next(), same.next()) {
-            ([(only, _)], _, _) | (_, Some((only, _)), None) => Some(*only),
-            _ => None,
-        };
-        if let Some(only) = decided {
-            read.values.insert(name.to_owned(), Input::Text(only.to_string()));
-            continue;
+        match decided(name, text, found) {
+            Ok(only) => drop(read.values.insert(name.to_owned(), Input::Text(only.to_string()))),
+            Err((fault, offer)) => {
+                read.faults.push(fault);
+                read.offers.insert(name.to_owned(), offer);
+                read.values.shift_remove(name);
+            }
         }
-        let message = if found.titles.is_empty() { "bad_reference" } else { "several_fit" };
-        read.faults.push(Violation::of_field(name, Code::BadReference, Message::new(message)));
-        let records = found.titles.into_iter().map(|(id, title)| (id.to_string(), title)).collect();
-        read.offers.insert(name.to_owned(), Offer { typed: text.to_owned(), records });
-        read.values.shift_remove(name);
     }
     Ok(read)
+}
+
+/// The one record that a typed title means among those found; else what is wrong, and what is offered.
+fn decided(name: &str, text: &str, found: ListAnswer) -> Result<Uuid, (Violation, Offer)> {
+    let folded = model::text::fold(text);
+    let mut same = found.titles.iter().filter(|(_, title)| model::text::fold(title) == folded);
+    match (found.titles.as_slice(), same.next(), same.next()) {
+        ([(only, _)], _, _) | (_, Some((only, _)), None) => return Ok(*only),
+        _ => {}
+    }
+    let message = if found.titles.is_empty() { "bad_reference" } else { "several_fit" };
+    let records = found.titles.into_iter().map(|(id, title)| (id.to_string(), title)).collect();
+    Err((Violation::of_field(name, Code::BadReference, Message::new(message)), Offer { typed: text.to_owned(), records }))
+}
+
+/// What was typed for a record of an entity that no field stands behind; closed.
+pub(super) enum OneTyped {
+    /// Nothing: what the id says counts.
+    Untouched,
+    /// This record, or none.
+    Record(Option<Uuid>),
+    /// It does not decide.
+    Open(Box<Violation>, Offer),
+}
+
+/// Reads the title that was typed for one record of an entity.
+pub(super) async fn one_typed(state: &RuntimeState, page: &Page, target: &EntityDef, name: &str, fields: &Query) -> Result<OneTyped, Missed> {
+    let key = format!("{name}{TYPED}");
+    let Some(text) = fields.get(&key).map(str::trim).filter(|_| !is_untouched(fields, &key)) else { return Ok(OneTyped::Untouched) };
+    if text.is_empty() {
+        return Ok(OneTyped::Record(None));
+    }
+    let found = state.engine().list(&page.cx, request(&page.cx, target, Some(text))).await.map_err(missed(page))?;
+    Ok(match decided(name, text, found) {
+        Ok(id) => OneTyped::Record(Some(id)),
+        Err((fault, offer)) => OneTyped::Open(Box::new(fault), offer),
+    })
+}
+
+/// The records of an entity by words, as JSON: `{"items": [{"id", "title"}], "more"}`.
+pub(super) async fn choose_any(State(state): State<RuntimeState>, Path(entity): Path<String>, form: PageForm) -> Result<Response, Missed> {
+    let page = &form.page;
+    let target = state.engine().entity(&page.cx, &entity).map_err(missed(page))?;
+    let found = state.engine().list(&page.cx, request(&page.cx, target, form.fields.filled("_q"))).await;
+    Ok(offered(&found.map_err(missed(page))?))
+}
+
+fn offered(found: &ListAnswer) -> Response {
+    let items: Vec<Json> = found.titles.iter().map(|(id, title)| json!({"id": id, "title": title})).collect();
+    answer::ok(&json!({"items": items, "more": found.next.is_some()}))
 }
 
 /// The records that a reference may lead to, by words, as JSON: `{"items": [{"id", "title"}], "more"}`.
@@ -135,7 +186,5 @@ pub(super) async fn choose(
         let id = query.filled("id").and_then(|text| Uuid::try_parse(text).ok());
         state.engine().choices(cx, Choosing { entity: def.id, field: path, id, values: sent(cx, def, &form.fields) }, request).await
     };
-    let ListAnswer { titles, next, .. } = found.map_err(missed(page))?;
-    let items: Vec<Json> = titles.iter().map(|(id, title)| json!({"id": id, "title": title})).collect();
-    Ok(answer::ok(&json!({"items": items, "more": next.is_some()})))
+    Ok(offered(&found.map_err(missed(page))?))
 }

@@ -40,6 +40,11 @@ struct RecordPage {
     facts: Vec<Fact>,
     stages: Vec<StageStep>,
     asking: Option<Asking>,
+    /// What may be pressed.
+    buttons: Vec<Deed>,
+    /// What it may become.
+    conversions: Vec<Deed>,
+    origins: Vec<Origins>,
     related: Vec<Related>,
     story: Vec<Happened>,
     /// Where the story goes on.
@@ -82,6 +87,22 @@ struct StageStep {
     current: bool,
     allowed: bool,
     asks: bool,
+}
+
+/// Something that may be done beyond what every record offers.
+#[derive(Serialize)]
+struct Deed {
+    name: String,
+    label: String,
+    /// Whether something is asked first.
+    ask: bool,
+}
+
+/// What the record came of, or what it became.
+#[derive(Serialize)]
+struct Origins {
+    label: String,
+    records: Vec<(String, String)>,
 }
 
 /// The fields that a move asks for.
@@ -161,6 +182,9 @@ pub(super) async fn render(
         facts: facts(page, def, &json),
         stages: stages(page, def, &allowed),
         asking,
+        buttons: if in_bin { Vec::new() } else { buttons(state, page, def, id).await? },
+        conversions: if in_bin { Vec::new() } else { conversions(state, page, def, id).await? },
+        origins: if in_bin { Vec::new() } else { origins(state, page, def, id).await? },
         related: related(state, page, def, id).await?,
         story,
         more: more.then(|| format!("/r/{}/{id}?lines={}#story", def.name, lines.saturating_add(LINES * 2))),
@@ -184,6 +208,45 @@ pub(super) async fn render(
         error: error.as_ref().map(|(_, text)| text.clone()),
     };
     Ok(env::page(error.map_or(StatusCode::OK, |(status, _)| status), "record.html", &context))
+}
+
+async fn buttons(state: &RuntimeState, page: &Page, def: &EntityDef, id: Uuid) -> Result<Vec<Deed>, Missed> {
+    match state.engine().buttons(&page.cx, def.id, id).await {
+        Ok(offered) => Ok(offered.into_iter().map(|one| Deed { name: one.name, label: one.label, ask: !one.ask.is_empty() }).collect()),
+        // Whoever sees a record through a task of theirs alone presses nothing.
+        Err(Error::NotFound) => Ok(Vec::new()),
+        Err(error) => Err(missed(page)(error)),
+    }
+}
+
+async fn conversions(state: &RuntimeState, page: &Page, def: &EntityDef, id: Uuid) -> Result<Vec<Deed>, Missed> {
+    match state.engine().conversions(&page.cx, def.id, id).await {
+        Ok(offered) => Ok(offered.into_iter().map(|one| Deed { name: one.name, label: one.label, ask: one.ask }).collect()),
+        // Whoever sees a record through a task of theirs alone converts nothing.
+        Err(Error::NotFound) => Ok(Vec::new()),
+        Err(error) => Err(missed(page)(error)),
+    }
+}
+
+/// What the record came of, and what it became.
+async fn origins(state: &RuntimeState, page: &Page, def: &EntityDef, id: Uuid) -> Result<Vec<Origins>, Missed> {
+    let both = match state.engine().origins(&page.cx, def.id, id).await {
+        Ok(both) => both,
+        Err(Error::NotFound) => return Ok(Vec::new()),
+        Err(error) => return Err(missed(page)(error)),
+    };
+    let mut found = Vec::new();
+    for key in ["from", "became"] {
+        let rows = both[key].as_array().into_iter().flatten().filter_map(|row| {
+            let address = format!("/r/{}/{}", row["entity"].as_str()?, row["id"].as_str()?);
+            Some((row["title"].as_str()?.to_owned(), address))
+        });
+        let records: Vec<(String, String)> = rows.collect();
+        if !records.is_empty() {
+            found.push(Origins { label: env::text(&page.cx.locale, &format!("origin_{key}")), records });
+        }
+    }
+    Ok(found)
 }
 
 /// The way back of a move, where the pipeline lets it go back and what it asks for is there.

@@ -10,7 +10,7 @@ use super::shell::Shell;
 use crate::http::query::Query;
 
 /// What can have happened.
-const DEEDS: [&str; 8] = ["deleted", "moved", "saved", "restored", "noted", "uploaded", "disabled", "enabled"];
+const DEEDS: [&str; 10] = ["deleted", "moved", "converted", "pressed", "saved", "restored", "noted", "uploaded", "disabled", "enabled"];
 
 /// What just happened.
 #[derive(Debug, Serialize)]
