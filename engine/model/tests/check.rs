@@ -301,6 +301,42 @@ fn steps_triggers_and_flows_name_what_is_there() {
     expect("/approvals/discount/start/by", json!(["rap"]), "approvals/discount.json /approvals/discount/start/by/0: there is no role `rap` (rep?)");
 }
 
+/// What the engine would drop or could never decide is told before it is published.
+#[test]
+fn flows_that_could_not_work() {
+    let at = "approvals/discount.json /approvals/discount";
+    let own = |key: &str| format!("{at}/{key}: `kitchen_sink.quote` has no field `account.name`");
+    for key in ["watched", "summary", "lock/editable", "lock/fields"] {
+        expect(&format!("/approvals/discount/settings/{key}"), json!(["account.name"]), &own(&format!("settings/{key}/0")));
+    }
+    let months = |key: &str| format!("{at}/{key}: `P1M` has no fixed length: say it in days or hours, as P30D");
+    expect("/approvals/discount/settings/revoke_within", json!("P1M"), &months("settings/revoke_within"));
+    expect("/approvals/discount/steps/heads/timeouts", json!([{"after": "P1M", "do": "remind"}]), &months("steps/heads/timeouts/0/after"));
+    for (mode, key, told) in [
+        (json!({"kind": "percent", "percent": 0}), "mode/percent", "0 cannot decide anything: expected 1 to 100"),
+        (json!({"kind": "percent", "percent": 101}), "mode/percent", "101 cannot decide anything: expected 1 to 100"),
+        (json!({"kind": "count", "approvals": 0}), "mode/approvals", "0 cannot decide anything: expected at least 1"),
+        (json!({"kind": "weight", "weight": 0}), "mode/weight", "0 cannot decide anything: expected at least 1"),
+    ] {
+        expect("/approvals/discount/steps/heads/mode", mode, &format!("{at}/steps/heads/{key}: {told}"));
+    }
+    let weightless = json!([{"by": "owner", "weight": 0}]);
+    let told = format!("{at}/steps/heads/approvers/0/weight: 0 cannot decide anything: expected at least 1");
+    expect("/approvals/discount/steps/heads/approvers", weightless, &told);
+    let found = changed(|json| {
+        json["approvals"]["discount"]["steps"]["round"] = json!({"kind": "subflow", "approval": "discount"});
+        json["approvals"]["discount"]["root"].as_array_mut().expect("a list").push("round".into());
+    });
+    assert_eq!(found, [format!("{at}/steps/round/approval: flows would start one another without end: this leads back to `discount`")]);
+    let found = changed(|json| {
+        let wait = json!({"kind": "action", "steps": {"later": {"kind": "wait", "for": "P1D"}}, "root": ["later"]});
+        json["approvals"]["discount"]["steps"]["pause"] = wait;
+        json["approvals"]["discount"]["root"].as_array_mut().expect("a list").push("pause".into());
+    });
+    let told = "the flow goes on when these steps are done: put a step of kind `delay` beside this one";
+    assert_eq!(found, [format!("{at}/steps/pause/steps/later/kind: {told}")]);
+}
+
 #[test]
 fn scenarios_speak_known_words() {
     let scenario = |steps: Json| json!({"users": {"amy": {"roles": ["rep"]}}, "steps": steps});

@@ -1,54 +1,89 @@
 //! In charge of what follows from a change of a record: a flow that starts by itself, one that begins again.
-//! Invariant: the flow's own steps set off nothing here.
+//! Invariant: the flow's own steps set off nothing here; what follows from a write is looked at like what was written.
 
 use std::sync::Arc;
 
 use flow::approval::{Actor, Do, Selection};
+use model::Code;
 use model::doc::approval::LockMode;
-use model::{Code, EntityId};
 use serde_json::Value as Json;
 use store::Tx;
 use uuid::Uuid;
 
 use crate::approvals::drive::{Driver, Start, own_facts, plan_of};
 use crate::approvals::plan::FlowPlan;
-use crate::approvals::rows;
+use crate::approvals::rows::{self, Row};
 use crate::ctx::{Cause, Ctx};
 use crate::error::Error;
 use crate::records::ChangeNote;
+use crate::records::consequences::Touched;
 use crate::records::lookup::is_live;
 use crate::records::slice::Writer;
 
-/// Looks at a record after a change of it.
-pub(crate) fn after_write(w: &Writer<'_>, entity: EntityId, id: Uuid, before: Option<&model::Cells>) -> Result<(), Error> {
-    if !w.app.flows.has(entity) || w.cx.cause == Cause::Flow || w.is_preview {
+/// Records that a write changed, its lines and all that followed from it: looked at when the whole of it stands.
+pub(crate) fn note_changes(w: &Writer<'_>, touched: &[Touched]) {
+    if w.is_preview || w.filling.is_some() {
+        return;
+    }
+    // The flow's own steps set off nothing, but what they delete is decided no more.
+    let counts = |row: &&Touched| w.cx.cause != Cause::Flow || !is_live(w.def(row.entity), &row.after);
+    let mut changed = w.changed.borrow_mut();
+    for row in touched.iter().filter(|row| w.app.flows.has(row.entity)).filter(counts) {
+        match changed.iter_mut().find(|there| (there.entity, there.id) == (row.entity, row.id)) {
+            Some(there) => there.after = Arc::clone(&row.after),
+            None => changed.push(row.clone()),
+        }
+    }
+}
+
+/// Looks at what changed, once the whole write stands.
+pub(crate) fn after_changes(w: &Writer<'_>) -> Result<(), Error> {
+    if w.within_parent.get() {
         return Ok(());
     }
-    let def = w.def(entity);
-    let Some(after) = w.reader.read(entity, id)?.filter(|cells| is_live(def, cells)) else { return Ok(()) };
-    let live = if before.is_none() { Vec::new() } else { rows::of_record(w.tx, id, true)? };
+    let changed = std::mem::take(&mut *w.changed.borrow_mut());
+    let older: Vec<Uuid> = changed.iter().filter(|row| row.before.is_some()).map(|row| row.id).collect();
+    let live = rows::live_of(w.tx, &older)?;
+    for row in &changed {
+        let own: Vec<&Row> = live.iter().filter(|live| live.record == row.id).collect();
+        after_change(w, row, &own)?;
+    }
+    Ok(())
+}
+
+/// Looks at a record after a change of it; `live` are its instances that run.
+fn after_change(w: &Writer<'_>, row: &Touched, live: &[&Row]) -> Result<(), Error> {
+    let def = w.def(row.entity);
+    let automatic: Vec<&Arc<FlowPlan>> = w.app.flows.of(row.entity).filter(|plan| plan.flow.start.automatic).collect();
+    if live.is_empty() && automatic.is_empty() {
+        return Ok(());
+    }
+    let after = w.reader.read(row.entity, row.id)?.filter(|cells| is_live(def, cells));
     let cx = own_facts(w.cx);
     let writer = Writer::new(&cx, w.tx);
     let mut driver = Driver::new(&writer);
-    for row in &live {
-        let plan = plan_of(w, row)?;
-        if plan.flow.settings.lock.mode == LockMode::RestartOnChange {
-            driver.obey(row.id, Actor::default(), &Do::Changed, None, None)?;
-        }
+    for row in live {
+        let act = match &after {
+            None => Do::Gone,
+            Some(_) if plan_of(w, row)?.flow.settings.lock.mode == LockMode::RestartOnChange => Do::Changed,
+            Some(_) => continue,
+        };
+        driver.obey(row.id, Actor::default(), &act, None, None)?;
     }
-    for plan in w.app.flows.of(entity).filter(|plan| plan.flow.start.automatic) {
+    for plan in automatic {
+        let Some(after) = &after else { break };
         let runs = live.iter().any(|row| row.flow == plan.name);
         let holds = |cells: &model::Cells| match plan.conditions.get("start/when") {
             Some(condition) => crate::records::check::holds(w, &plan.app, def, condition, None, cells),
             None => true,
         };
-        let became = holds(&after) && before.is_none_or(|before| !holds(before));
+        let became = holds(after) && row.before.as_ref().is_none_or(|before| !holds(before));
         if runs || !became {
             continue;
         }
         let start = Start {
             plan,
-            record: id,
+            record: row.id,
             initiator: w.cx.caller.user(),
             parent: None,
             select: Selection::new(),
@@ -64,7 +99,11 @@ pub(crate) fn after_write(w: &Writer<'_>, entity: EntityId, id: Uuid, before: Op
         }
     }
     let notes = driver.finish()?;
-    w.log.borrow_mut().told.extend(notes);
+    if !notes.is_empty() {
+        w.log.borrow_mut().told.extend(notes);
+        // What was read before may be another record now.
+        w.reader.forget();
+    }
     Ok(())
 }
 

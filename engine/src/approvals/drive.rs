@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use flow::approval::{Actor, AdminAct, AdminResult, Change, Command, Do, Effect, Instance, MAX_DEPTH, Refusal, State, step};
-use indexmap::IndexMap;
 use model::{Code, Input, Message, Value, Violation, Wording};
 use serde_json::{Value as Json, json};
 use store::Tx;
@@ -17,9 +16,11 @@ use crate::approvals::plan::FlowPlan;
 use crate::approvals::{rows, tell, timers};
 use crate::ctx::{Cause, Ctx};
 use crate::error::Error;
+use crate::records::accept::set_cells;
+use crate::records::consequences::{self, Touched};
 use crate::records::lookup::is_live;
 use crate::records::slice::Writer;
-use crate::records::{ChangeNote, Submission, write};
+use crate::records::{ChangeNote, Submission, formulas, persist, write};
 
 /// Commands that one may set off: flows within flows, steps that are run.
 const MOST: usize = 10_000;
@@ -79,14 +80,11 @@ impl<'a> Driver<'a> {
         let row = self.w.tx.load(def, &[start.record], store::Lock::Change)?.pop().flatten();
         let cells = row.filter(|cells| is_live(def, cells)).ok_or(Error::NotFound)?;
         self.w.reader.put(def.id, start.record, Arc::new(cells));
-        for other in rows::of_record(self.tx, start.record, true)? {
-            let apart = other.flow != plan.name && disjoint(plan, &*self.plan_of(&other)?);
-            if !apart {
-                return Err(Error::of(Code::AlreadyRunning, Message::new("already_running")));
-            }
-        }
-        if plan.flow.start.when.is_some() {
-            self.may_begin(plan, start.record)?;
+        // What starts it is no other flow: it waits meanwhile, or is of one mind with it.
+        let above = self.chain(start.parent.map(|(parent, _)| parent))?;
+        self.alone(plan, start.record, &above)?;
+        if !self.fits(plan, start.record)? {
+            return Err(Error::of(Code::RuleFailed, Message::new("approval_when")));
         }
         let body = serde_json::to_value(&*plan.doc).map_err(|error| Error::Internal(error.to_string()))?;
         run::define(self.tx, &plan.hash, &body)?;
@@ -117,17 +115,29 @@ impl<'a> Driver<'a> {
         Ok((row.id, state))
     }
 
-    fn may_begin(&self, plan: &FlowPlan, record: Uuid) -> Result<(), Error> {
+    /// Refuses where another flow holds the record.
+    fn alone(&self, plan: &FlowPlan, record: Uuid, but: &[Uuid]) -> Result<(), Error> {
+        self.tx.lock_key(&format!("approvals-of:{record}"))?;
+        for other in rows::of_record(self.tx, record, true)?.into_iter().filter(|other| !but.contains(&other.id)) {
+            let apart = other.flow != plan.name && disjoint(plan, &*self.plan_of(&other)?);
+            if !apart {
+                return Err(Error::of(Code::AlreadyRunning, Message::new("already_running")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the flow is for such a record.
+    fn fits(&self, plan: &FlowPlan, record: Uuid) -> Result<bool, Error> {
+        if plan.flow.start.when.is_none() {
+            return Ok(true);
+        }
         let known = Known::new(self.w, plan, Uuid::nil(), record);
         let held = flow::approval::Facts::holds(&known, "start/when");
         if let Some(error) = known.failed.take() {
             return Err(error);
         }
-        match held {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Error::of(Code::RuleFailed, Message::new("approval_when"))),
-            Err(trouble) => Err(refused(&Refusal::Trouble(trouble))),
-        }
+        held.map_err(|trouble| refused(&Refusal::Trouble(trouble)))
     }
 
     /// Does something with an instance, and all that follows.
@@ -137,8 +147,11 @@ impl<'a> Driver<'a> {
             return Err(Error::StaleVersion { current: row.seq, yours });
         }
         let plan = self.plan_of(&row)?;
-        if matches!(act, Do::Submit { .. }) && plan.flow.start.when.is_some() {
-            self.may_begin(&plan, row.record)?;
+        if matches!(act, Do::Revoke { .. }) {
+            self.alone(&plan, row.record, &[row.id])?;
+        }
+        if matches!(act, Do::Submit { .. }) && !self.fits(&plan, row.record)? {
+            return Err(Error::of(Code::RuleFailed, Message::new("approval_when")));
         }
         self.one(&plan, &mut row, actor, act, request)?;
         self.rest()
@@ -191,6 +204,8 @@ impl<'a> Driver<'a> {
         let state = row.instance.state;
         let (word, result) = match (before.state, state) {
             (before, after) if before == after => return Ok(()),
+            // A revocation that came to nothing decided nothing anew.
+            (_, State::Approved) if before.reverse => return Ok(()),
             (State::None, _) if state.is_live() => ("started", None),
             (_, State::Returned) => ("returned", None),
             (_, after) if !after.is_live() => ("decided", Some(after.as_str())),
@@ -207,9 +222,7 @@ impl<'a> Driver<'a> {
 
     /// The state of the record's approval, and the move that waited for it.
     fn record_state(&mut self, plan: &FlowPlan, row: &mut rows::Row, state: State) -> Result<(), Error> {
-        let mut values: IndexMap<String, Input> = IndexMap::new();
-        values.insert("approval_state".to_owned(), Input::Text(state.as_str().to_owned()));
-        self.write(plan, row.id, Submission::Update { id: row.record, version: None, values })?;
+        self.keep_state(plan, row.record, state)?;
         if state == State::Approved && !row.then.is_null() {
             let then = std::mem::take(&mut row.then);
             let map = |key: &str| then.get(key).and_then(Json::as_object).cloned().unwrap_or_default();
@@ -224,6 +237,22 @@ impl<'a> Driver<'a> {
             self.write(plan, row.id, moved)?;
         }
         Ok(())
+    }
+
+    /// Keeps the state in the record as what it is, a computed value: a decision stands whatever the record lacks, and
+    /// where it lies.
+    fn keep_state(&self, plan: &FlowPlan, record: Uuid, state: State) -> Result<(), Error> {
+        let (w, def) = (self.w, self.w.def(plan.entity));
+        let (Some(field), Some(before)) = (def.find("approval_state"), w.reader.read(def.id, record)?) else { return Ok(()) };
+        let mut after = Vec::clone(&before);
+        set_cells(def, field, vec![Value::text(state.as_str())], &mut after);
+        formulas::own(w, def, w.plan(def.id), Some(&before), &mut after)?;
+        if *before == after {
+            return Ok(());
+        }
+        let after = Arc::new(after);
+        persist::computed(w, def, &[(record, Arc::clone(&before), Arc::clone(&after))])?;
+        consequences::run(w, vec![Touched { entity: def.id, id: record, before: Some(before), after }], None)
     }
 
     /// Writes the record as the instance's own step.
@@ -245,20 +274,41 @@ impl<'a> Driver<'a> {
                 self.queue.push_back((row.id, Actor::default(), Do::Acted { at, token, error }));
                 Ok(())
             }
-            Effect::Start { token, approval, record, .. } => self.children(plan, row, token, &approval, record.as_deref()),
-            Effect::CancelChildren { token } => {
-                let live = row.instance.children.iter().filter(|child| child.token == token && child.wait && child.state.is_none());
-                for child in live {
+            Effect::Start { token, visit, node, approval, record } => self.children(plan, row, (token, visit), &node, &approval, record.as_deref()),
+            Effect::CancelChildren { children } => {
+                // At once: what is started next may be about the same records.
+                for child in children {
+                    let Some(mut child) = rows::locked(self.tx, child)?.filter(|child| child.instance.state.is_live()) else { continue };
                     let act = Do::Admin { act: AdminAct::End { result: AdminResult::Ended }, opinion: None };
-                    self.queue.push_back((child.id, Actor { person: None, manages: true }, act));
+                    let plan = self.plan_of(&child)?;
+                    self.one(&plan, &mut child, Actor { person: None, manages: true }, &act, None)?;
                 }
                 Ok(())
             }
         }
     }
 
+    /// An instance and those that it was started by, from the inside.
+    fn chain(&self, from: Option<Uuid>) -> Result<Vec<Uuid>, Error> {
+        let mut found = Vec::new();
+        let mut at = from;
+        while let Some(id) = at.filter(|id| !found.contains(id)) {
+            found.push(id);
+            at = rows::get(self.tx, id)?.and_then(|row| row.parent);
+        }
+        Ok(found)
+    }
+
     /// Starts flows within a flow.
-    fn children(&mut self, plan: &FlowPlan, row: &rows::Row, token: u32, approval: &model::Name, path: Option<&str>) -> Result<(), Error> {
+    fn children(
+        &mut self,
+        plan: &FlowPlan,
+        row: &rows::Row,
+        (token, visit): (u32, Option<u32>),
+        node: &model::Name,
+        approval: &model::Name,
+        path: Option<&str>,
+    ) -> Result<(), Error> {
         let (mut children, mut error) = (Vec::new(), None);
         let known = Known::new(self.w, plan, row.id, row.record);
         let records = match path {
@@ -291,32 +341,40 @@ impl<'a> Driver<'a> {
                     };
                     let begun = self.tx.savepoint(|_| Driver::new(self.w).start_child(start));
                     match begun {
-                        Ok((id, state, notes)) => {
+                        // One that the flow is not for is none.
+                        Ok(None) => {}
+                        Ok(Some((id, state, notes))) => {
                             self.notes.extend(notes);
                             children.push((id, state));
                         }
                         Err(Error::Store(fault)) => return Err(Error::Store(fault)),
-                        // One that does not fit is none.
-                        Err(Error::Invalid(faults)) if faults.iter().all(|fault| fault.code == Code::RuleFailed) => {}
-                        Err(other) => error = Some(other.to_string()),
+                        Err(other) => {
+                            error = Some(format!("a flow could not be started: {}", crate::scenarios::told(&other)));
+                            break;
+                        }
                     }
                 }
             }
         }
-        self.queue.push_back((row.id, Actor::default(), Do::Started { token, children, error }));
+        self.queue.push_back((row.id, Actor::default(), Do::Started { token, visit, node: node.clone(), children, error }));
         Ok(())
     }
 
-    fn start_child(mut self, start: Start<'_>) -> Result<(Uuid, State, Vec<ChangeNote>), Error> {
+    fn start_child(mut self, start: Start<'_>) -> Result<Option<(Uuid, State, Vec<ChangeNote>)>, Error> {
+        self.w.reader.preload(start.plan.entity, &[start.record], store::Lock::Change)?;
+        if !self.fits(start.plan, start.record)? {
+            return Ok(None);
+        }
         let (id, state) = self.start(start)?;
-        Ok((id, state, self.notes))
+        Ok(Some((id, state, self.notes)))
     }
 }
 
 /// The flow that an instance began with, compiled against the schema that is current.
 pub(crate) fn plan_of(w: &Writer<'_>, row: &rows::Row) -> Result<Arc<FlowPlan>, Error> {
     let found = w.app.flows.pinned(w.app, &row.flow, &row.definition, || run::definition(w.tx, &row.definition))?;
-    found.ok_or_else(|| Error::Internal(format!("the flow {} of an approval cannot be read any more", row.flow)))
+    // Nothing is left to look at where the entity itself is gone.
+    found.ok_or(Error::NotFound)
 }
 
 /// Whether two flows close different fields: then both may run on one record.

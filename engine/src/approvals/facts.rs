@@ -22,7 +22,7 @@ use crate::records::lookup::is_live;
 use crate::records::slice::Writer;
 use crate::times::Span;
 
-/// People of one question.
+/// People or records of one question.
 const MOST: u32 = 1_000;
 
 /// What the machine asks of one instance.
@@ -60,8 +60,12 @@ impl<'a> Known<'a> {
     /// The live records of an entity that fit, in the order of ids.
     fn ids(&self, def: &EntityDef, test: Predicate) -> Told<Vec<Uuid>> {
         let slot = def.slot("id").unwrap_or_default();
-        let query = Select { limit: MOST, slots: vec![slot], ..Select::of(def.id, test, Binned::Live) };
+        let query = Select { limit: MOST + 1, slots: vec![slot], ..Select::of(def.id, test, Binned::Live) };
         let rows = self.told(self.w.tx.select(&self.w.app.schema, &query).map_err(Error::from))?;
+        // What would be left out is not known: nobody goes on with a part.
+        if rows.len() > MOST as usize {
+            return Err(Trouble(format!("there are more than {MOST} of {}", def.name)));
+        }
         let mut ids: Vec<Uuid> = rows.iter().filter_map(|row| row.cells.get(slot)).filter_map(Value::as_uuid).collect();
         ids.sort_unstable();
         Ok(ids)

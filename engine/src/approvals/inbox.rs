@@ -148,7 +148,10 @@ fn page(cx: &Ctx, tx: &Tx, request: &BoxRequest) -> Result<Json, Error> {
     for (instance, seat, at) in found.into_iter().take(limit as usize) {
         last = Some(at);
         let Some(row) = rows::get(tx, instance)? else { continue };
-        let plan = plan_of(&w, &row)?;
+        let plan = match plan_of(&w, &row) {
+            Err(Error::NotFound) => continue,
+            plan => plan?,
+        };
         data.push(line(cx, &w, &plan, &row, seat, at)?);
     }
     let names = names_of(cx, &w, &data)?;

@@ -21,10 +21,11 @@ pub(crate) mod timers;
 mod verbs;
 
 pub use ::flow::approval::{AdminAct, AdminResult, Place, Selection, SignMode};
-pub(crate) use automatic::{after_write, begin_in};
+pub(crate) use automatic::{after_changes, begin_in, note_changes};
 pub use detail::{ForecastAsked, PathStep};
 pub use inbox::{Box, BoxRequest};
 pub use plan::FlowPlan;
+pub(crate) use plan::taken_away;
 pub use proxies::NewProxy;
 pub(crate) use sight::{at_work, by_copy};
 pub use verbs::{Ask, AskFor, Begin, Done};

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use flow::approval::Flow;
-use model::doc::approval::{Approval, ApproverBy, DecisionDoc};
+use model::doc::approval::{self, Approval, Approver, ApproverBy, CopyDoc, DecisionDoc};
 use model::doc::{App, Condition};
 use model::{Cells, Diagnostic, EntityId, FieldId, Name, Schema};
 use rules::condition::CompiledCondition;
@@ -14,7 +14,9 @@ use rules::query::{Path, SystemView, resolve_path};
 use rules::text::{Escape, TextTemplate};
 use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
+use store::system::run;
 
+use crate::approvals::rows;
 use crate::automations::plan::{AutomationPlan, Definition};
 use crate::published::Published;
 
@@ -90,17 +92,27 @@ impl FlowPlan {
     /// # Errors
     /// Every fault found.
     pub fn compile(schema: &Schema, app: &str, name: &Name, doc: &Approval) -> Result<Self, Vec<Diagnostic>> {
+        let (plan, faults) = Self::read(schema, app, name, doc)?;
+        if faults.iter().any(|fault| fault.severity == model::Severity::Error) { Err(faults) } else { Ok(plan) }
+    }
+
+    /// Compiles what can be compiled, and tells the rest: what a running flow lost stands still when it is come to.
+    fn read(schema: &Schema, app: &str, name: &Name, doc: &Approval) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
         let flow = Flow::compile(name, doc)?;
         let entity =
             schema.find_from(app, &doc.entity).ok_or_else(|| vec![Diagnostic::error("/entity", format!("there is no entity `{}`", doc.entity))])?;
         let mut compiling = Compiling { schema, app, entity: entity.id, faults: Vec::new(), conditions: HashMap::new(), expressions: HashMap::new() };
         compiling.condition("start/when", flow.start.when.as_ref());
         compiling.condition("settings/revoke_if", flow.settings.revoke_if.as_ref());
+        compiling.people("settings/managers", &flow.settings.managers);
         let mut untils = HashMap::new();
         for (step, written) in &doc.steps {
             compiling.step(step, &written.settings, &mut untils);
             if let Some(decision) = flow.node(step.as_str()).and_then(flow::approval::Node::decision) {
-                compiling.people(step, decision);
+                compiling.decision(step, decision);
+            }
+            if let ("cc", Ok(copy)) = (written.kind.as_str(), approval::read::<CopyDoc>(&written.settings)) {
+                compiling.people(&format!("steps/{step}/to"), &copy.to);
             }
         }
         let fields = |names: &[String]| names.iter().filter_map(|name| entity.find(name)).map(|field| field.id).collect::<Vec<_>>();
@@ -115,10 +127,7 @@ impl FlowPlan {
             }
         });
         let runs = runs(schema, app, name, doc, &mut compiling.faults);
-        if compiling.faults.iter().any(|fault| fault.severity == model::Severity::Error) {
-            return Err(compiling.faults);
-        }
-        Ok(Self {
+        let plan = Self {
             name: format!("{app}.{name}"),
             app: app.to_owned(),
             entity: entity.id,
@@ -132,7 +141,14 @@ impl FlowPlan {
             title,
             runs,
             flow,
-        })
+        };
+        Ok((plan, compiling.faults))
+    }
+
+    /// A flow in whose steps nothing can be read any more: it closes its record, and whoever manages it can end it.
+    fn without_steps(schema: &Schema, app: &str, name: &Name, doc: &Approval) -> Option<Self> {
+        let bare = Approval { steps: indexmap::IndexMap::new(), root: Vec::new(), settings: Map::new(), ..doc.clone() };
+        Self::read(schema, app, name, &bare).ok().map(|(plan, _)| plan)
     }
 }
 
@@ -209,16 +225,27 @@ impl<'a> Compiling<'a> {
         }
     }
 
-    fn people(&mut self, step: &Name, doc: &DecisionDoc) {
-        for (key, sources) in [("approvers", &doc.approvers), ("empty_users", &doc.empty_users)] {
-            for (index, source) in sources.iter().enumerate().filter(|(_, source)| source.by == ApproverBy::Expr) {
-                let at = format!("steps/{step}/{key}/{index}/expr");
-                match Expression::compile_at(self.place(Use::Value), source.expr.as_deref().unwrap_or_default()) {
-                    Ok(expression) => drop(self.expressions.insert(at, expression)),
-                    Err(faults) => {
-                        let faults = faults.into_iter().map(|fault| (fault.message, fault.hint)).collect();
-                        self.told(&at, faults);
-                    }
+    fn decision(&mut self, step: &Name, doc: &DecisionDoc) {
+        self.people(&format!("steps/{step}/approvers"), &doc.approvers);
+        self.people(&format!("steps/{step}/empty_users"), &doc.empty_users);
+        for (index, timeout) in doc.timeouts.iter().enumerate() {
+            self.people(&format!("steps/{step}/timeouts/{index}/to"), &timeout.to);
+        }
+    }
+
+    /// The expressions among the sources at `at`, and among those whom one may choose there.
+    fn people(&mut self, at: &str, sources: &[Approver]) {
+        for (index, source) in sources.iter().enumerate() {
+            self.people(&format!("{at}/{index}/among"), &source.among);
+            if source.by != ApproverBy::Expr {
+                continue;
+            }
+            let at = format!("{at}/{index}/expr");
+            match Expression::compile_at(self.place(Use::Value), source.expr.as_deref().unwrap_or_default()) {
+                Ok(expression) => drop(self.expressions.insert(at, expression)),
+                Err(faults) => {
+                    let faults = faults.into_iter().map(|fault| (fault.message, fault.hint)).collect();
+                    self.told(&at, faults);
                 }
             }
         }
@@ -291,16 +318,49 @@ impl Flows {
         }
         let Some(doc) = body()?.and_then(|json| serde_json::from_value::<Approval>(json).ok()) else { return Ok(None) };
         let Some((app_name, bare)) = name.split_once('.').and_then(|(app, bare)| Some((app, Name::parse(bare)?))) else { return Ok(None) };
-        match FlowPlan::compile(&app.schema, app_name, &bare, &doc) {
-            Ok(mut plan) => {
-                hash.clone_into(&mut plan.hash);
-                let plan = Arc::new(plan);
-                self.pinned.lock().insert(hash.to_owned(), Arc::clone(&plan));
-                Ok(Some(plan))
-            }
-            Err(_) => Ok(None),
+        // A publish refuses to take away what a running instance needs; what is lost all the same is missed step by step.
+        let found = FlowPlan::read(&app.schema, app_name, &bare, &doc).ok().map(|(plan, _)| plan);
+        let Some(mut plan) = found.or_else(|| FlowPlan::without_steps(&app.schema, app_name, &bare, &doc)) else { return Ok(None) };
+        hash.clone_into(&mut plan.hash);
+        let plan = Arc::new(plan);
+        self.pinned.lock().insert(hash.to_owned(), Arc::clone(&plan));
+        Ok(Some(plan))
+    }
+}
+
+/// What a new revision takes away from instances that run.
+pub(crate) fn taken_away(tx: &store::Tx, old: &Published, new: &Published) -> Result<Vec<Diagnostic>, crate::error::Error> {
+    let mut faults = Vec::new();
+    for (name, definition, count) in rows::running(tx)? {
+        let (Some((app, bare)), Some(entity)) = (name.split_once('.'), old.flows.find(&name).map(|plan| plan.entity)) else { continue };
+        let Some(bare) = Name::parse(bare) else { continue };
+        let at = format!("/{app}/approvals/{bare}");
+        let Some(now) = new.flows.by_name.get(&name) else {
+            let message = format!("{count} of this flow are under way: it can go when they have ended");
+            faults.push(Diagnostic::error(at, message));
+            continue;
+        };
+        if new.schema.entity(now.entity).name != old.schema.entity(entity).name {
+            faults.push(Diagnostic::error(
+                format!("{at}/entity"),
+                format!("{count} of this flow are under way for {}", old.schema.entity(entity).name),
+            ));
+            continue;
+        }
+        if now.hash == definition {
+            continue;
+        }
+        let Some(doc) = run::definition(tx, &definition)?.and_then(|json| serde_json::from_value::<Approval>(json).ok()) else { continue };
+        if FlowPlan::compile(&old.schema, app, &bare, &doc).is_ok()
+            && let Err(more) = FlowPlan::compile(&new.schema, app, &bare, &doc)
+        {
+            faults.extend(more.into_iter().map(|fault| {
+                let message = format!("{count} of this flow that are under way need what goes ({}): {}", fault.pointer, fault.message);
+                Diagnostic::error(at.clone(), message)
+            }));
         }
     }
+    Ok(faults)
 }
 
 /// The watched fields of a record, by name.

@@ -116,18 +116,51 @@ pub(crate) fn get(tx: &Tx, instance: Uuid) -> Result<Option<Row>, Error> {
 pub(crate) fn of_record(tx: &Tx, record: Uuid, live: bool) -> Result<Vec<Row>, Error> {
     let mut fit = vec![Cond::Eq("record", Value::Uuid(record))];
     if live {
-        fit.push(Cond::In("state", vec![Value::text("running"), Value::text("returned")]));
+        fit.push(Cond::In("state", LIVE.map(Value::text).to_vec()));
     }
     let rows = tx.find(&APPROVAL, &fit, &[("at", true), ("id", true)], 200)?;
     rows.iter().map(|row| Row::read(row)).collect()
 }
 
-/// The running instances of several records.
+/// The flows and definitions that instances run on, each with how many there are.
+pub(crate) fn running(tx: &Tx) -> Result<Vec<(String, String, u64)>, Error> {
+    let live = || Cond::In("state", LIVE.map(Value::text).to_vec());
+    let mut found = Vec::new();
+    let mut last = None;
+    while let Some(flow) = next(tx, 1, vec![live()], "flow", last.as_deref())? {
+        let of = || Cond::Eq("flow", Value::text(&flow));
+        let mut mark = None;
+        while let Some(definition) = next(tx, 2, vec![of(), live()], "definition", mark.as_deref())? {
+            let count = tx.how_many(&APPROVAL, &[of(), live(), Cond::Eq("definition", Value::text(&definition))])?;
+            found.push((flow.clone(), definition.clone(), count));
+            mark = Some(definition);
+        }
+        last = Some(flow);
+    }
+    Ok(found)
+}
+
+/// The next word of a column among the instances that fit, behind `last`.
+fn next(tx: &Tx, place: usize, mut fit: Vec<Cond<'static>>, column: &'static str, last: Option<&str>) -> Result<Option<String>, Error> {
+    fit.extend(last.map(|last| Cond::Gt(column, Value::text(last))));
+    let rows = tx.find(&APPROVAL, &fit, &[(column, false)], 1)?;
+    Ok(rows.first().and_then(|row| row.get(place)).and_then(Value::as_text).map(str::to_owned))
+}
+
+/// The instances of records that run, the newest first.
 pub(crate) fn live_of(tx: &Tx, records: &[Uuid]) -> Result<Vec<Row>, Error> {
-    let records = records.iter().copied().map(Value::Uuid).collect();
-    let fit = [Cond::In("record", records), Cond::In("state", vec![Value::text("running"), Value::text("returned")])];
-    let rows = tx.find(&APPROVAL, &fit, &[], 100_000)?;
-    rows.iter().map(|row| Row::read(row)).collect()
+    const PAGE: usize = 500;
+    let mut found = Vec::new();
+    for some in records.chunks(PAGE) {
+        let of = Cond::In("record", some.iter().copied().map(Value::Uuid).collect());
+        let state = Cond::In("state", LIVE.map(Value::text).to_vec());
+        // What runs on one record is little: their locks exclude one another.
+        let rows = tx.find(&APPROVAL, &[of, state], &[("at", true), ("id", true)], 100_000)?;
+        for row in &rows {
+            found.push(Row::read(row)?);
+        }
+    }
+    Ok(found)
 }
 
 /// Who has which task before them.
@@ -143,6 +176,9 @@ fn wanted(instance: &Instance) -> BTreeMap<(u32, Uuid), &'static str> {
     }
     wanted
 }
+
+/// The words of instances that run.
+pub(crate) const LIVE: [&str; 2] = ["running", "returned"];
 
 /// The words of tasks that are before somebody.
 pub(crate) const OPEN: [&str; 3] = ["open", "opinion", "claim"];

@@ -3,7 +3,6 @@
 //! stands still with the reason. When it is over they are a durable run like any other.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use serde_json::{Map, Value as Json};
 use store::system::run;
@@ -30,7 +29,7 @@ pub(crate) fn run(driver: &mut Driver<'_>, plan: &FlowPlan, row: &Row, at: &str,
     driver.note(notes);
     let done = tx.savepoint(|tx| {
         run::put(tx, std::slice::from_ref(&begun))?;
-        runner::go_on_strictly(cx, tx, begun, Instant::now())
+        runner::run_whole(cx, tx, begun)
     });
     driver.w.reader.forget();
     match done {

@@ -15,7 +15,7 @@ use crate::ctx::{Ctx, Person};
 use crate::error::Error;
 use crate::notices::{self, Way, Words};
 use crate::records::ChangeNote;
-use crate::records::lookup::Reader;
+use crate::records::lookup::{Reader, is_live};
 use crate::records::slice::Writer;
 
 fn key(notice: Notice) -> &'static str {
@@ -40,9 +40,12 @@ pub(crate) fn tell(w: &Writer<'_>, plan: &FlowPlan, row: &Row, person: Uuid, not
         return Ok(Vec::new());
     }
     let word = key(notice).strip_prefix("notice_").unwrap_or_default();
+    let def = w.def(plan.entity);
+    // What lies in the bin cannot be opened from a notice.
+    let is_there = w.reader.read(plan.entity, row.record)?.is_some_and(|cells| is_live(def, &cells));
     let told = notices::Notice {
         kind: word.to_owned(),
-        about: Some((row.entity.clone(), row.record)),
+        about: is_there.then(|| (row.entity.clone(), row.record)),
         approval: Some(plan.flow.name.to_string()),
         teller: Some(row.id),
     };

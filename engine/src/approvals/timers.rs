@@ -7,6 +7,7 @@ use store::system::timer::{self, Timer};
 use uuid::Uuid;
 
 use crate::approvals::drive::{Driver, own_facts};
+use crate::approvals::rows;
 use crate::ctx::Ctx;
 use crate::error::Error;
 use crate::records::slice::Writer;
@@ -53,13 +54,14 @@ impl TimerKind for ApprovalTimer {
         let id = timer.body.get("instance").and_then(Json::as_str).and_then(|id| Uuid::try_parse(id).ok());
         let number = timer.body.get("timer").and_then(Json::as_u64).and_then(|number| u32::try_from(number).ok());
         let (Some(instance), Some(timer)) = (id, number) else { return Ok(()) };
+        // A timer of what is not there any more does nothing; whatever else goes wrong undoes the whole step.
+        if rows::get(due.tx, instance)?.is_none() {
+            return Ok(());
+        }
         let cx = own_facts(due.cx);
         let writer = Writer::new(&cx, due.tx);
         let mut driver = Driver::new(&writer);
-        match driver.obey(instance, Actor { person: None, manages: true }, &Do::Due { timer }, None, None) {
-            Ok(()) | Err(Error::NotFound) => {}
-            Err(error) => return Err(error),
-        }
+        driver.obey(instance, Actor { person: None, manages: true }, &Do::Due { timer }, None, None)?;
         due.note(driver.finish()?);
         Ok(())
     }

@@ -5,24 +5,22 @@
 
 use std::sync::Arc;
 
-use flow::approval::{Actor, AdminAct, Do, Place, Selection, SignMode, State, Verdict};
+use flow::approval::{Actor, AdminAct, Do, Place, Refusal, SeatState, Selection, SignMode, State, Verdict};
 use indexmap::IndexMap;
 use model::doc::approval::TaskAccess;
-use model::{Code, Input, Message, Value, Violation};
-use serde_json::Value as Json;
+use model::{Code, EntityId, Input, Message, Value, Violation};
+use serde_json::{Value as Json, json};
 use store::Tx;
-use store::system::Cond;
-use store::system::approval::{APPROVAL, APPROVAL_EVENT};
 use uuid::Uuid;
 
 use crate::Engine;
-use crate::approvals::drive::{Driver, Start, manages, own_facts};
+use crate::approvals::drive::{Driver, Start, manages, own_facts, refused};
 use crate::approvals::plan::FlowPlan;
 use crate::approvals::rows::{self, Row};
 use crate::ctx::{Cause, Ctx};
 use crate::error::Error;
 use crate::records::slice::Writer;
-use crate::records::{ChangeNote, Submission, current_or_superseded, write};
+use crate::records::{ChangeNote, Idempotency, Submission, current_or_superseded, known, remember_answer, write};
 
 /// A flow that is to begin, or what came back that is to go on.
 #[derive(Clone, Debug, Default)]
@@ -37,8 +35,8 @@ pub struct Begin {
     pub select: Selection,
     /// In words.
     pub opinion: Option<String>,
-    /// A key by which the same request is known.
-    pub request: Option<String>,
+    /// The key under which the request may be sent again.
+    pub request: Option<Idempotency>,
 }
 
 /// What is asked; closed.
@@ -128,8 +126,8 @@ pub struct Ask {
     pub select: Selection,
     /// The revision that the client saw.
     pub seq: Option<i64>,
-    /// A key by which the same request is known.
-    pub request: Option<String>,
+    /// The key under which the request may be sent again.
+    pub request: Option<Idempotency>,
     /// Whether many are decided at once.
     pub bulk: bool,
 }
@@ -151,6 +149,16 @@ pub struct Done {
     pub state: State,
     /// Its revision now.
     pub seq: i64,
+}
+
+impl Done {
+    fn read(json: &Json) -> Option<Self> {
+        Some(Self {
+            id: json.get("id")?.as_str()?.parse().ok()?,
+            state: serde_json::from_value(json.get("state")?.clone()).ok()?,
+            seq: json.get("seq")?.as_i64()?,
+        })
+    }
 }
 
 type Answer = (Done, Vec<ChangeNote>);
@@ -190,7 +198,7 @@ impl Engine {
     /// # Errors
     /// `NotFound`, `Forbidden`, `already_running`; every fault of the values.
     pub async fn submit(&self, cx: &Ctx, begin: Begin) -> Result<Done, Error> {
-        self.approving(cx, begin, submit).await
+        self.approving(cx, begin, |cx, tx, begin| once(cx, tx, begin.request.as_ref(), || submit(cx, tx, begin))).await
     }
 
     /// Does something with a task or an instance.
@@ -198,14 +206,20 @@ impl Engine {
     /// # Errors
     /// `NotFound` for who may not know of it; why it is refused.
     pub async fn ask_approval(&self, cx: &Ctx, ask: Ask) -> Result<Done, Error> {
-        self.approving(cx, ask, ask_in).await
+        self.approving(cx, ask, |cx, tx, ask| once(cx, tx, ask.request.as_ref(), || ask_in(cx, tx, ask))).await
     }
 }
 
-fn known_request(tx: &Tx, instance: Uuid, request: Option<&str>) -> Result<bool, Error> {
-    let Some(request) = request else { return Ok(false) };
-    let fit = [Cond::Eq("instance", Value::Uuid(instance)), Cond::Eq("request", Value::text(request))];
-    Ok(!tx.find(&APPROVAL_EVENT, &fit, &[], 1)?.is_empty())
+/// What the same request of the same caller came to, or what comes of it now.
+fn once(cx: &Ctx, tx: &Tx, key: Option<&Idempotency>, work: impl FnOnce() -> Result<Answer, Error>) -> Result<Answer, Error> {
+    let Some(key) = key else { return work() };
+    let before = known(cx, tx, key)?;
+    if let Some(done) = before.as_ref().and_then(Done::read) {
+        return Ok((done, Vec::new()));
+    }
+    let (done, notes) = work()?;
+    remember_answer(cx, tx, key, json!({"id": done.id, "state": done.state, "seq": done.seq}))?;
+    Ok((done, notes))
 }
 
 fn done(tx: &Tx, instance: Uuid) -> Result<Done, Error> {
@@ -217,59 +231,57 @@ fn submit(cx: &Ctx, tx: &Tx, begin: &Begin) -> Result<Answer, Error> {
     let unknown = || Error::from(Violation::of_field("flow", Code::BadReference, Message::new("bad_reference")));
     let plan = Arc::clone(cx.app.flows.find(&begin.flow).ok_or_else(unknown)?);
     let def = cx.app.schema.entity(plan.entity);
+    let running = rows::of_record(tx, begin.record, true)?;
+    if let Some(row) = running.into_iter().find(|row| row.flow == plan.name && row.instance.state == State::Returned) {
+        return again(cx, tx, &row, begin);
+    }
     let reader = Writer::new(cx, tx);
     if !cx.grants.sees(def.id) || !reader.reader.in_sight(cx, def.id, begin.record)? {
         return Err(Error::NotFound);
     }
-    if let Some(request) = &begin.request {
-        let fit = [Cond::Eq("record", Value::Uuid(begin.record)), Cond::Eq("flow", Value::text(&plan.name))];
-        for row in tx.find(&APPROVAL, &fit, &[("at", true)], 20)? {
-            if let Some(id) = row.first().and_then(Value::as_uuid)
-                && known_request(tx, id, Some(request))?
-            {
-                return Ok((done(tx, id)?, Vec::new()));
-            }
-        }
-    }
-    let returned = rows::of_record(tx, begin.record, true)?.into_iter().find(|row| row.flow == plan.name && row.instance.state == State::Returned);
-    if returned.is_none() {
-        may_begin(cx, &reader, &plan, begin.record)?;
-    }
+    may_begin(cx, &reader, &plan, begin.record)?;
     let mut notes = Vec::new();
     if !begin.values.is_empty() {
-        // They are written as the initiator's own change, with the rights that they have.
-        let writer = Writer::new(cx, tx);
-        let update = Submission::Update { id: begin.record, version: None, values: begin.values.clone() };
-        let mut results = write::write_slice(&writer, plan.entity, &[update])?;
-        results.pop().unwrap_or(Err(Error::NotFound))?;
-        notes.extend(crate::records::notes_of(&writer)?);
+        notes.extend(own_write(cx, tx, plan.entity, begin.record, &begin.values)?);
     }
     let facts = own_facts(cx);
     let writer = Writer::new(&facts, tx);
     let mut driver = Driver::new(&writer);
-    let id = match returned {
-        Some(row) => {
-            let act = Do::Submit { select: begin.select.clone(), opinion: begin.opinion.clone() };
-            let actor = Actor { person: cx.caller.user(), manages: cx.caller.is_admin() };
-            driver.obey(row.id, actor, &act, None, begin.request.as_deref())?;
-            row.id
-        }
-        None => {
-            let start = Start {
-                plan: &plan,
-                record: begin.record,
-                initiator: cx.caller.user(),
-                parent: None,
-                select: begin.select.clone(),
-                opinion: begin.opinion.clone(),
-                then: Json::Null,
-                request: begin.request.clone(),
-            };
-            driver.start(start)?.0
-        }
+    let start = Start {
+        plan: &plan,
+        record: begin.record,
+        initiator: cx.caller.user(),
+        parent: None,
+        select: begin.select.clone(),
+        opinion: begin.opinion.clone(),
+        then: Json::Null,
+        request: begin.request.as_ref().map(|request| request.key.clone()),
     };
+    let (id, _) = driver.start(start)?;
     notes.extend(driver.finish()?);
     Ok((done(tx, id)?, notes))
+}
+
+/// What came back goes on: the initiator's task is done.
+fn again(cx: &Ctx, tx: &Tx, row: &Row, begin: &Begin) -> Result<Answer, Error> {
+    let seat = row.instance.tasks().next().ok_or_else(|| refused(&Refusal::TaskClosed))?;
+    let ask = Ask {
+        values: begin.values.clone(),
+        select: begin.select.clone(),
+        opinion: begin.opinion.clone(),
+        request: begin.request.clone(),
+        ..Ask::new(row.task_id(seat.id), AskFor::Approve)
+    };
+    ask_in(cx, tx, &ask)
+}
+
+/// Writes values as the caller's own change, with the rights that they have.
+fn own_write(cx: &Ctx, tx: &Tx, entity: EntityId, record: Uuid, values: &IndexMap<String, Input>) -> Result<Vec<ChangeNote>, Error> {
+    let writer = Writer::new(cx, tx);
+    let update = Submission::Update { id: record, version: None, values: values.clone() };
+    let mut results = write::write_slice(&writer, entity, &[update])?;
+    results.pop().unwrap_or(Err(Error::NotFound))?;
+    crate::records::notes_of(&writer)
 }
 
 /// Whether the caller may begin a flow: by role, or as who may change the record.
@@ -325,9 +337,6 @@ pub(super) fn may_know(cx: &Ctx, tx: &Tx, row: &Row) -> Result<bool, Error> {
 
 fn ask_in(cx: &Ctx, tx: &Tx, ask: &Ask) -> Result<Answer, Error> {
     let (row, seat) = meant(cx, tx, ask.of)?;
-    if known_request(tx, row.id, ask.request.as_deref())? {
-        return Ok((done(tx, row.id)?, Vec::new()));
-    }
     let facts = own_facts(cx);
     let writer = Writer::new(&facts, tx);
     let mut driver = Driver::new(&writer);
@@ -336,30 +345,24 @@ fn ask_in(cx: &Ctx, tx: &Tx, ask: &Ask) -> Result<Answer, Error> {
     let task = || seat.ok_or(Error::NotFound);
     let opinion = ask.opinion.clone();
     let decides = matches!(ask.what, AskFor::Approve | AskFor::Reject);
+    let mut submits = false;
     if ask.bulk && !may_bulk(&plan, &row, task()?, &ask.what) {
         return Err(Error::of(Code::Forbidden, Message::new("approval_bulk")));
     }
     if decides {
         let seat = task()?;
-        own(&row, seat, actor.person)?;
-        // The initiator's own task is submitted.
+        // The initiator's own task is submitted; whoever it went to may, and the initiator.
         let at_start = row.instance.seat(seat).and_then(|seat| row.instance.visit(seat.visit)).is_some_and(|visit| visit.node == *plan.flow.first());
-        if at_start && matches!(ask.what, AskFor::Approve) {
-            let begin = Begin {
-                flow: plan.name.clone(),
-                record: row.record,
-                values: ask.values.clone(),
-                select: ask.select.clone(),
-                opinion,
-                request: ask.request.clone(),
-            };
-            return submit(cx, tx, &begin);
+        if !(at_start && actor.person.is_some() && actor.person == row.instance.initiator) {
+            own(&row, seat, actor.person)?;
         }
-        values(cx, &driver, &plan, &row, seat, ask)?;
+        values(cx, &mut driver, &plan, &row, seat, ask)?;
+        submits = at_start && matches!(ask.what, AskFor::Approve);
     } else if !ask.values.is_empty() {
         return Err(Error::of(Code::Malformed, Message::new("unknown_key").with("name", "values")));
     }
     let act = match &ask.what {
+        AskFor::Approve if submits => Do::Submit { select: ask.select.clone(), opinion },
         AskFor::Approve | AskFor::Reject => Do::Decide {
             seat: task()?,
             verdict: if matches!(ask.what, AskFor::Approve) { Verdict::Approve } else { Verdict::Reject },
@@ -384,7 +387,7 @@ fn ask_in(cx: &Ctx, tx: &Tx, ask: &Ask) -> Result<Answer, Error> {
         AskFor::Copy { people } => Do::Copy { people: people.clone() },
         AskFor::Admin(act) => Do::Admin { act: act.clone(), opinion },
     };
-    driver.obey(row.id, actor, &act, ask.seq, ask.request.as_deref())?;
+    driver.obey(row.id, actor, &act, ask.seq, ask.request.as_ref().map(|request| request.key.as_str()))?;
     let notes = driver.finish()?;
     Ok((done(tx, row.id)?, notes))
 }
@@ -401,8 +404,6 @@ fn may_bulk(plan: &FlowPlan, row: &Row, seat: u32, what: &AskFor) -> bool {
 
 /// Whether a task is before the caller.
 fn own(row: &Row, seat: u32, person: Option<Uuid>) -> Result<(), Error> {
-    use crate::approvals::drive::refused;
-    use flow::approval::{Refusal, SeatState};
     let seat = row.instance.seat(seat).ok_or_else(|| refused(&Refusal::TaskClosed))?;
     if !matches!(seat.state, SeatState::Open | SeatState::Delegated) {
         return Err(refused(&Refusal::TaskClosed));
@@ -414,15 +415,18 @@ fn own(row: &Row, seat: u32, person: Option<Uuid>) -> Result<(), Error> {
 }
 
 /// Writes what goes with a decision, as far as the step opens it, and holds what it must have.
-fn values(cx: &Ctx, driver: &Driver<'_>, plan: &FlowPlan, row: &Row, seat: u32, ask: &Ask) -> Result<(), Error> {
+fn values(cx: &Ctx, driver: &mut Driver<'_>, plan: &FlowPlan, row: &Row, seat: u32, ask: &Ask) -> Result<(), Error> {
     let Some(visit) = row.instance.seat(seat).and_then(|seat| row.instance.visit(seat.visit)) else { return Ok(()) };
     let Some(node) = plan.flow.node(visit.node.as_str()) else { return Ok(()) };
     let empty = indexmap::IndexMap::new();
     let fields = plan.flow.fields(node.name.as_str()).unwrap_or(&empty);
     let def = cx.app.schema.entity(plan.entity);
     let mut faults = Vec::new();
+    // What came back without a list of what is open is open as far as the role goes.
+    let by_role = node.name == *plan.flow.first() && !fields.values().any(|access| matches!(access, TaskAccess::Write | TaskAccess::Required));
     for name in ask.values.keys() {
         match fields.get(name) {
+            None if by_role => {}
             Some(TaskAccess::Write | TaskAccess::Required) => {}
             Some(TaskAccess::Read) => faults.push(Violation::of_field(name, Code::ReadOnlyField, Message::new("read_only_field"))),
             None if cx.grants.field(def, name).is_some() => {
@@ -438,7 +442,11 @@ fn values(cx: &Ctx, driver: &Driver<'_>, plan: &FlowPlan, row: &Row, seat: u32, 
     }
     if !ask.values.is_empty() {
         let update = Submission::Update { id: row.record, version: None, values: ask.values.clone() };
-        if node.decision().is_some_and(|doc| doc.grant == Some(false)) {
+        if by_role {
+            let notes = own_write(cx, driver.tx, plan.entity, row.record, &ask.values)?;
+            driver.note(notes);
+            driver.w.reader.forget();
+        } else if node.decision().is_some_and(|doc| doc.grant == Some(false)) {
             let limited = Ctx { cause: Cause::Flow, flow: Some(row.id), ..cx.clone() };
             let writer = Writer::new(&limited, driver.tx);
             let mut results = write::write_slice(&writer, plan.entity, &[update])?;

@@ -99,15 +99,31 @@ fn a_round(cx: &Ctx, tx: &Tx, begin: &str) -> Result<Round, Error> {
 
 /// Goes on with one run until it ends, waits, fails, or the time is used up.
 pub(crate) fn go_on(cx: &Ctx, tx: &Tx, run: Run, started: Instant) -> Result<Vec<ChangeNote>, Error> {
-    proceed(cx, tx, run, started, false)
+    proceed(cx, tx, run, started, Way::Background)
 }
 
 /// The same on behalf of somebody who waits for it: what a step refuses is refused to them, and nothing is kept.
 pub(crate) fn go_on_strictly(cx: &Ctx, tx: &Tx, run: Run, started: Instant) -> Result<Vec<ChangeNote>, Error> {
-    proceed(cx, tx, run, started, true)
+    proceed(cx, tx, run, started, Way::Strictly)
 }
 
-fn proceed(cx: &Ctx, tx: &Tx, mut run: Run, started: Instant, strictly: bool) -> Result<Vec<ChangeNote>, Error> {
+/// All of it, now: what goes on from its end has nowhere to wait.
+pub(crate) fn run_whole(cx: &Ctx, tx: &Tx, run: Run) -> Result<Vec<ChangeNote>, Error> {
+    proceed(cx, tx, run, Instant::now(), Way::Whole)
+}
+
+/// How a run goes on; closed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// By itself: what fails is tried again.
+    Background,
+    /// For somebody who waits: what fails is refused to them.
+    Strictly,
+    /// To its end, for something that goes on from there.
+    Whole,
+}
+
+fn proceed(cx: &Ctx, tx: &Tx, mut run: Run, started: Instant, way: Way) -> Result<Vec<ChangeNote>, Error> {
     let mut steps = Vec::new();
     let mut notes = Vec::new();
     match followed(cx, tx, &run) {
@@ -142,7 +158,7 @@ fn proceed(cx: &Ctx, tx: &Tx, mut run: Run, started: Instant, strictly: bool) ->
                         stops
                     }
                     Err(Error::Store(fault)) if fault.is_transient() => return Err(Error::Store(fault)),
-                    Err(error) if strictly => return Err(error),
+                    Err(error) if way != Way::Background => return Err(error),
                     Err(error) => {
                         failed(&mut run, cx, &mut note, &error);
                         true
@@ -157,7 +173,7 @@ fn proceed(cx: &Ctx, tx: &Tx, mut run: Run, started: Instant, strictly: bool) ->
                 if stops {
                     break;
                 }
-                if started.elapsed() >= BUDGET && !run.state.is_ended() {
+                if way != Way::Whole && started.elapsed() >= BUDGET && !run.state.is_ended() {
                     run.state = RunState::Running;
                     run.due_at = cx.now;
                     break;
@@ -169,6 +185,10 @@ fn proceed(cx: &Ctx, tx: &Tx, mut run: Run, started: Instant, strictly: bool) ->
             run.error = Some(reason);
             end(&mut run, cx, RunState::Dead);
         }
+    }
+    if way == Way::Whole && run.state != RunState::Done {
+        let reason = run.error.take().unwrap_or_else(|| "a step waits, and what follows cannot wait for it here".to_owned());
+        return Err(Error::of(Code::RuleFailed, Message::new("approval_trouble").with("detail", reason)));
     }
     run::note(tx, &steps)?;
     run::keep(tx, &run)?;

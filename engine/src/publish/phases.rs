@@ -53,6 +53,12 @@ struct Going {
 /// Values that could not be converted: how many, by field.
 type Lost = BTreeMap<(EntityId, FieldId), u64>;
 
+/// Approvals that run keep what they began with, to their end.
+fn nothing_taken_away(tx: &Tx, old: &Published, new: &Published) -> Result<(), Error> {
+    let faults = crate::approvals::taken_away(tx, old, new)?;
+    if faults.is_empty() { Ok(()) } else { Err(Error::Documents(faults)) }
+}
+
 /// What the switch does beside filling what is left.
 struct Ending {
     is_filled: bool,
@@ -76,6 +82,8 @@ impl Engine {
         };
         let mut new = compiled(layout.clone())?;
         let mut fillings = Arc::new(Fillings::between(base, &new));
+        let (was, is) = (Arc::clone(base), Arc::clone(&new));
+        self.store().read(move |tx| nothing_taken_away(tx, &was, &is)).await?;
         let moving = self.moving(base, &new, &wishes.targets).await?;
         self.sweep_leftovers().await?;
         let is_much = self.is_much(base, &new, &fillings).await?;
@@ -305,6 +313,8 @@ fn switch(tx: &Tx, going: &Going, ending: &Ending) -> Result<Lost, Error> {
     if tx.revision()? != going.old.revision {
         return Err(Error::Store(Fault::Busy));
     }
+    // Nobody writes now: one that began meanwhile is seen.
+    nothing_taken_away(tx, &going.old, &going.new)?;
     let writer = Writer::filling(&going.context, tx, &going.fillings.fresh);
     let mut lost = Lost::new();
     if ending.is_filled {

@@ -117,7 +117,12 @@ fn transact(cx: &Ctx, tx: &Tx, batch: &Batch) -> Result<(Results, Vec<ChangeNote
         }
     }
     if let Some(key) = &batch.idempotency {
-        remember(cx, tx, key, &results)?;
+        let answer: Vec<Json> = results
+            .iter()
+            .flatten()
+            .map(|written| json!({"id": written.id.to_string(), "version": written.version, "outcome": written.outcome.as_str()}))
+            .collect();
+        remember_answer(cx, tx, key, Json::Array(answer))?;
     }
     Ok((results, notes))
 }
@@ -193,7 +198,7 @@ fn caller_name(caller: &Caller) -> String {
     caller.user().map_or_else(|| "system".to_owned(), |id| id.to_string())
 }
 
-/// The answer that was kept under a key, where the same was asked with it before.
+/// What the same request was answered before; the key is held until the transaction ends.
 pub(crate) fn known(cx: &Ctx, tx: &Tx, key: &Idempotency) -> Result<Option<Json>, Error> {
     use model::Value;
     tx.lock_key(&format!("idempotency:{}:{}", caller_name(&cx.caller), key.key))?;
@@ -239,16 +244,7 @@ fn answered_again(cx: &Ctx, tx: &Tx, batch: &Batch, answered: &Json) -> Result<R
     Ok(results)
 }
 
-fn remember(cx: &Ctx, tx: &Tx, key: &Idempotency, results: &Results) -> Result<(), Error> {
-    let answer: Vec<Json> = results
-        .iter()
-        .flatten()
-        .map(|written| json!({"id": written.id.to_string(), "version": written.version, "outcome": written.outcome.as_str()}))
-        .collect();
-    remember_answer(cx, tx, key, Json::Array(answer))
-}
-
-/// Keeps an answer under its key.
+/// Keeps what a request is answered, for when it is sent again.
 pub(crate) fn remember_answer(cx: &Ctx, tx: &Tx, key: &Idempotency, answer: Json) -> Result<(), Error> {
     use model::Value;
     let row = vec![

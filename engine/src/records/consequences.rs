@@ -43,9 +43,11 @@ type Work = BTreeMap<(EntityId, Uuid), Todo>;
 
 /// Follows changes until nothing more follows.
 pub(crate) fn run(w: &Writer<'_>, touched: Vec<Touched>, slice: Option<&Slice<'_>>) -> Result<(), Error> {
-    for row in &touched {
+    // A slice has been put there before its lines were written: what these changed of it stands.
+    for row in touched.iter().filter(|_| slice.is_none()) {
         w.reader.put(row.entity, row.id, Arc::clone(&row.after));
     }
+    crate::approvals::note_changes(w, &touched);
     let mut queue = touched;
     for _ in 0..MAX_ROUNDS {
         if queue.is_empty() {
@@ -53,6 +55,7 @@ pub(crate) fn run(w: &Writer<'_>, touched: Vec<Touched>, slice: Option<&Slice<'_
         }
         let work = collect(w, &queue)?;
         queue = apply(w, work, slice)?;
+        crate::approvals::note_changes(w, &queue);
     }
     Err(Error::of(Code::DepthExceeded, Message::new("depth_exceeded")))
 }
@@ -303,7 +306,7 @@ fn recomputed(w: &Writer<'_>, def: &EntityDef, id: Uuid, before: &Arc<Cells>, to
 
 /// Rules of a parent over its roll-ups bind the child's write.
 fn check_rules(w: &Writer<'_>, def: &EntityDef, before: &Cells, after: &Cells, slice: Option<&Slice<'_>>) -> Result<(), Error> {
-    if w.filling.is_some() || (slice.is_none() && matches!(w.cx.cause, Cause::Cascade | Cause::Publish)) {
+    if w.filling.is_some() || (slice.is_none() && matches!(w.cx.cause, Cause::Cascade | Cause::Publish | Cause::Flow)) {
         return Ok(());
     }
     let faults = check::rules_broken(w, def, &w.plan(def.id).rules, Some(before), after, true);

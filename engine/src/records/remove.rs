@@ -63,6 +63,7 @@ pub(crate) fn delete(w: &Writer<'_>, entity: EntityId, id: Uuid, version: Option
         lines::raise(w, line, &[parent])?;
     }
     consequences::run(w, touched, None)?;
+    crate::approvals::after_changes(w)?;
     Ok(Written { id, version: current + 1, outcome: Outcome::Deleted, json: None, left_sight: true })
 }
 
@@ -224,6 +225,7 @@ pub(crate) fn restore(w: &Writer<'_>, entity: EntityId, id: Uuid) -> Result<Writ
         touched.extend(back);
     }
     consequences::run(w, touched, None)?;
+    crate::approvals::after_changes(w)?;
     Ok(Written { id, version, outcome: Outcome::Restored, json: None, left_sight: false })
 }
 

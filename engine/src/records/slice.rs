@@ -16,6 +16,7 @@ use crate::ctx::Ctx;
 use crate::error::Error;
 use crate::published::{EntityPlan, Published};
 use crate::records::accept::SentLines;
+use crate::records::consequences::Touched;
 use crate::records::history::Log;
 use crate::records::lookup::Reader;
 use crate::records::submission::Outcome;
@@ -28,6 +29,8 @@ pub(crate) struct Writer<'a> {
     pub(crate) reader: Reader<'a>,
     /// Changes of this transaction, appended to the log at its end.
     pub(crate) log: std::cell::RefCell<Log>,
+    /// Records that may come under approval and changed here, each with how it was first.
+    pub(crate) changed: std::cell::RefCell<Vec<Touched>>,
     /// Whether lines are being written as part of their parent.
     pub(crate) within_parent: std::cell::Cell<bool>,
     /// The running approval whose own step is being written.
@@ -47,6 +50,7 @@ impl<'a> Writer<'a> {
             app: &cx.app,
             reader: Reader::new(tx, &cx.app.schema),
             log: std::cell::RefCell::default(),
+            changed: std::cell::RefCell::default(),
             within_parent: std::cell::Cell::new(false),
             flow: std::cell::Cell::new(cx.flow),
             is_preview: false,

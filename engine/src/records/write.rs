@@ -71,10 +71,7 @@ fn through_the_list(w: &Writer<'_>, slice: &mut Slice<'_>, sent: &[&Values]) -> 
     let touched = persist::touched(slice);
     let touched = lines::write(w, slice, touched)?;
     consequences::run(w, touched, Some(slice))?;
-    for row in slice.well().filter(|row| matches!(row.outcome, Some(Outcome::Created | Outcome::Updated))) {
-        crate::approvals::after_write(w, slice.def.id, row.id, row.before.as_deref())?;
-    }
-    Ok(())
+    crate::approvals::after_changes(w)
 }
 
 /// Values as they were sent.

@@ -10,11 +10,13 @@ use chrono::{DateTime, Utc};
 use engine::approvals::{
     AdminAct, AdminResult, Ask, AskFor, Begin, Box as Which, BoxRequest, Done, ForecastAsked, NewProxy, Place, Selection, SignMode,
 };
+use engine::records::Idempotency;
 use indexmap::IndexMap;
 use model::{Code, Input, Message, Name, Violation};
 use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 
+use super::records::idempotency;
 use crate::http::Caller;
 use crate::http::answer;
 use crate::http::body::JsonBody;
@@ -45,11 +47,11 @@ pub(super) fn router() -> Router<RuntimeState> {
 struct Asked {
     map: Map<String, Json>,
     values: IndexMap<String, Input>,
-    request: Option<String>,
+    request: Option<Idempotency>,
 }
 
 impl Asked {
-    fn read(headers: &HeaderMap, body: JsonBody, known: &[&str]) -> Result<Self, Problem> {
+    fn read(headers: &HeaderMap, route: &str, body: JsonBody, known: &[&str]) -> Result<Self, Problem> {
         let bytes = body.bytes.clone();
         let mut inputs = body.into_map()?;
         let faults: Vec<Violation> = inputs
@@ -66,7 +68,7 @@ impl Asked {
             Some(_) => return Err(expected("values", "{…}")),
         };
         let map = if bytes.trim_ascii().is_empty() { Map::new() } else { serde_json::from_slice(&bytes).unwrap_or_default() };
-        let request = headers.get("idempotency-key").and_then(|key| key.to_str().ok()).map(str::to_owned);
+        let request = idempotency(headers, route, &bytes)?;
         Ok(Self { map, values, request })
     }
 
@@ -133,7 +135,7 @@ fn told(done: &Done) -> Json {
 
 /// `{"flow", "record", "values", "select", "opinion"}`.
 async fn begin(State(state): State<RuntimeState>, caller: Caller, headers: HeaderMap, body: JsonBody) -> Result<Response, Problem> {
-    let asked = Asked::read(&headers, body, &["flow", "record", "values", "select", "opinion"])?;
+    let asked = Asked::read(&headers, "POST /approvals", body, &["flow", "record", "values", "select", "opinion"])?;
     let begin = Begin {
         flow: asked.needed("flow")?,
         record: asked.person("record")?,
@@ -178,7 +180,7 @@ async fn of_record(State(state): State<RuntimeState>, caller: Caller, At((entity
 
 /// `{"flow", "record"}`: who would decide in which order.
 async fn forecast(State(state): State<RuntimeState>, caller: Caller, headers: HeaderMap, body: JsonBody) -> Result<Response, Problem> {
-    let asked = Asked::read(&headers, body, &["flow", "record"])?;
+    let asked = Asked::read(&headers, "POST /approvals/forecast", body, &["flow", "record"])?;
     let wanted = ForecastAsked { flow: asked.needed("flow")?, record: asked.person("record")? };
     let (steps, choose, uncertain) = state.engine().foresee(&caller.cx, wanted).await?;
     let steps: Vec<Json> =
@@ -205,7 +207,7 @@ async fn on_task(
         "opinion" | "recall" | "take_back" | "claim" | "release" => WORDS,
         _ => return Err(engine::Error::NotFound.into()),
     };
-    let asked = Asked::read(&headers, body, known)?;
+    let asked = Asked::read(&headers, &format!("POST /approvals/tasks/{task}/{verb}"), body, known)?;
     let what = match verb.as_str() {
         "approve" => AskFor::Approve,
         "reject" => AskFor::Reject,
@@ -272,7 +274,7 @@ async fn on_instance(
         "copy" => &["people", "seq"],
         _ => return Err(engine::Error::NotFound.into()),
     };
-    let asked = Asked::read(&headers, body, known)?;
+    let asked = Asked::read(&headers, &format!("POST /approvals/{instance}/{verb}"), body, known)?;
     let what = match verb.as_str() {
         "withdraw" => AskFor::Withdraw,
         "revoke" => AskFor::Revoke,
@@ -294,7 +296,7 @@ async fn step_in(
     headers: HeaderMap,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let asked = Asked::read(&headers, body, &["opinion", "to", "user", "by", "result", "seq"])?;
+    let asked = Asked::read(&headers, &format!("POST /approvals/{instance}/admin/{verb}"), body, &["opinion", "to", "user", "by", "result", "seq"])?;
     let act = match verb.as_str() {
         "jump" => AdminAct::Jump { to: Name::parse(&asked.needed("to")?).ok_or_else(|| expected("to", "a step"))? },
         "replace" => AdminAct::Replace { user: asked.person("user")?, by: asked.person("by")? },
@@ -316,7 +318,7 @@ async fn step_in(
 
 /// `{"tasks": [ids], "opinion"}`: each is approved for itself, or says why not.
 async fn bulk(State(state): State<RuntimeState>, caller: Caller, headers: HeaderMap, body: JsonBody) -> Result<Response, Problem> {
-    let asked = Asked::read(&headers, body, &["tasks", "opinion"])?;
+    let asked = Asked::read(&headers, "POST /approvals/bulk", body, &["tasks", "opinion"])?;
     let tasks = asked.people("tasks")?;
     if tasks.len() > MOST {
         return Err(Problem::of(Code::TooLarge, Message::new("too_many").with("max", MOST)));
@@ -324,7 +326,8 @@ async fn bulk(State(state): State<RuntimeState>, caller: Caller, headers: Header
     let opinion = asked.text("opinion")?;
     let mut results = Vec::new();
     for task in tasks {
-        let request = asked.request.as_ref().map(|key| format!("{key} {task}"));
+        // Each task has a key of its own.
+        let request = asked.request.clone().map(|request| Idempotency { key: format!("{} {task}", request.key), ..request });
         let ask = Ask { opinion: opinion.clone(), request, bulk: true, ..Ask::new(task, AskFor::Approve) };
         results.push(match state.engine().ask_approval(&caller.cx, ask).await {
             Ok(done) => json!({"task": task, "status": 200, "state": done.state.as_str()}),
@@ -343,7 +346,7 @@ async fn proxies(State(state): State<RuntimeState>, caller: Caller) -> Result<Re
 
 /// `{"by", "from", "until", "flow", "open_tasks", "user"}`; `user` only for administrators.
 async fn set_proxy(State(state): State<RuntimeState>, caller: Caller, headers: HeaderMap, body: JsonBody) -> Result<Response, Problem> {
-    let asked = Asked::read(&headers, body, &["user", "by", "from", "until", "flow", "open_tasks"])?;
+    let asked = Asked::read(&headers, "POST /me/proxies", body, &["user", "by", "from", "until", "flow", "open_tasks"])?;
     let principal = match asked.text("user")? {
         Some(text) => Some(uuid("user", &text)?),
         None => None,

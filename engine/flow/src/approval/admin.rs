@@ -5,6 +5,7 @@ use model::doc::approval::IfInitiator;
 use uuid::Uuid;
 
 use super::command::{AdminAct, Refusal, Result as As};
+use super::effect::Notice;
 use super::event::{Event, Reason};
 use super::instance::{Seat, State, TokenId, TokenState, VisitId, VisitOutcome};
 use super::machine::Machine;
@@ -47,6 +48,12 @@ impl Machine<'_> {
         }
         if self.instance.suspended {
             self.emit(Event::Resumed { by: self.actor.person, opinion: opinion.map(str::to_owned) });
+            // What changed while it rested is seen now.
+            let round = self.instance.round;
+            self.changed()?;
+            if self.instance.round != round {
+                return Ok(());
+            }
         }
         for (token, at) in parked {
             let back = self.instance.token(token).is_some_and(|token| token.back);
@@ -84,7 +91,18 @@ impl Machine<'_> {
         let below = self.below(token);
         self.end_tokens(&below, Some(&Reason::Admin));
         self.stop(token, VisitOutcome::Cancelled, Some(&Reason::Admin));
-        let over: Vec<VisitId> = self.instance.visits.iter().filter(|visit| !visit.superseded && visit.node == *to).map(|visit| visit.id).collect();
+        // Back as far as it goes, nothing counts any more, as after a return.
+        let since = self.instance.visits.iter().rev().find(|visit| visit.node == *to && !visit.superseded).map(|visit| visit.id);
+        let since = if *to == *self.flow.first() { Some(0) } else { since };
+        let of_it = |visit: &&super::Visit| visit.token == token || below.contains(&visit.token);
+        let over: Vec<VisitId> = self
+            .instance
+            .visits
+            .iter()
+            .filter(of_it)
+            .filter(|visit| !visit.superseded && since.is_some_and(|since| visit.id >= since))
+            .map(|visit| visit.id)
+            .collect();
         if !over.is_empty() {
             self.emit(Event::Superseded { visits: over });
         }
@@ -111,9 +129,18 @@ impl Machine<'_> {
     }
 
     fn replace(&mut self, user: Uuid, by: Uuid, opinion: Option<&str>) -> Result<(), Refusal> {
-        let seats: Vec<Seat> = self.instance.tasks().filter(|seat| seat.is_of(user)).cloned().collect();
-        if seats.is_empty() {
+        // Also where their turn has not come, and where only their opinion is asked.
+        let open = || self.instance.seats.iter().filter(|seat| seat.state.is_open());
+        let seats: Vec<Seat> = open().filter(|seat| seat.is_of(user)).cloned().collect();
+        let asked: Vec<Seat> = open().filter(|seat| seat.delegate == Some(user) && !seat.is_of(user)).cloned().collect();
+        if seats.is_empty() && asked.is_empty() {
             return Err(Refusal::TaskClosed);
+        }
+        if let (false, false) = (asked.is_empty(), self.is_active(by)?) {
+            return Err(Refusal::BadPerson("by"));
+        }
+        if asked.iter().any(|seat| seat.is_of(by)) {
+            return Err(Refusal::AlreadySeated);
         }
         for seat in &seats {
             let (.., node) = self.node_of(seat.visit).ok_or(Refusal::TaskClosed)?;
@@ -136,6 +163,11 @@ impl Machine<'_> {
                 Some(doc) => self.hand_on(&seat, by, doc, opinion, None)?,
                 None => self.emit(Event::HolderChanged { seat: seat.id, holder: by, until: None }),
             }
+        }
+        for seat in asked {
+            let Some(asks) = seat.holder.or(seat.principal) else { continue };
+            self.emit(Event::Delegated { seat: seat.id, by: asks, to: by, opinion: opinion.map(str::to_owned) });
+            self.notify(Some(by), Notice::Delegated, Some(seat.id));
         }
         Ok(())
     }

@@ -155,15 +155,20 @@ impl Instance {
                     self.change_visit(*visit, |visit| visit.superseded = true);
                 }
             }
-            Event::Transferred { seat, to, holder, proxy_until, .. } => {
+            Event::Transferred { seat, by, to, holder, proxy_until, .. } => {
                 self.change_seat(*seat, |seat| {
                     seat.principal = Some(*to);
                     seat.holder = Some(*holder);
                     seat.proxy_until = *proxy_until;
                     seat.delegate = None;
-                    seat.state = SeatState::Open;
+                    // Whose turn has not come still waits for it.
+                    if seat.state.is_task() {
+                        seat.state = SeatState::Open;
+                    }
                 });
-                self.touch(*seat);
+                if by.is_some() {
+                    self.touch(*seat);
+                }
             }
             Event::HolderChanged { seat, holder, until } => self.change_seat(*seat, |seat| {
                 seat.holder = Some(*holder);
@@ -229,8 +234,8 @@ impl Instance {
                     self.change_seat(*seat, |seat| seat.urged_at = Some(*at));
                 }
             }
-            Event::ChildStarted { token, child, wait } => {
-                self.children.push(Child { id: *child, token: *token, wait: *wait, state: None });
+            Event::ChildStarted { token, child, wait, visit } => {
+                self.children.push(Child { id: *child, token: *token, wait: *wait, visit: *visit, state: None });
                 self.change_token(*token, |token| token.acted = true);
             }
             Event::ChildEnded { child, state } => {
@@ -266,7 +271,6 @@ impl Instance {
                 self.reverse = true;
                 self.round += 1;
                 self.ended_at = None;
-                self.counts.clear();
             }
             Event::TakenBack { visit, .. } => self.change_visit(*visit, |visit| visit.superseded = true),
             Event::Ended { state, at, .. } => {
@@ -282,7 +286,6 @@ impl Instance {
                 self.watched.clone_from(watched);
                 self.state = State::Running;
                 self.round += 1;
-                self.counts.clear();
             }
             Event::Acted { token, .. } => {
                 if let Some(token) = token {

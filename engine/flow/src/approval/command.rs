@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::effect::{Change, Effect};
 use super::event::Event;
 use super::facts::{Facts, Trouble};
-use super::instance::{Instance, Place, SeatId, State, TokenId};
+use super::instance::{Instance, Place, SeatId, State, TokenId, VisitId};
 use super::machine::Machine;
 use super::plan::Flow;
 use super::timer::{TimerChange, TimerId};
@@ -259,8 +259,12 @@ pub enum Do {
     },
     /// Flows were started.
     Started {
-        /// The token that stands there.
+        /// The token that stands, or stood, there.
         token: TokenId,
+        /// The visit that waits for them.
+        visit: Option<VisitId>,
+        /// The step.
+        node: Name,
         /// Their instances, and how those that are over at once ended.
         children: Vec<(Uuid, State)>,
         /// What went wrong.
@@ -275,6 +279,8 @@ pub enum Do {
     },
     /// A watched field of the record changed.
     Changed,
+    /// The record went to the bin.
+    Gone,
     /// From now on somebody stands in for somebody, in open tasks, too.
     Substitute {
         /// For whom.

@@ -6,14 +6,15 @@ use model::doc::approval::{ApproverBy, LockMode, WithdrawRule};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use super::URGE_EVERY;
 use super::command::{Refusal, Selection};
 use super::effect::Notice;
 use super::event::{Event, Reason};
 use super::instance::{Seat, SeatId, SeatState, State, TokenId, TokenState, Visit, VisitId, VisitOutcome};
 use super::machine::Machine;
 use super::quorum::outcome;
+use super::timer::TimerKind;
 use super::{Ballot, Vote};
+use super::{MAX_VISITS, URGE_EVERY};
 
 impl Machine<'_> {
     /// Begins, or comes back after a return.
@@ -44,7 +45,7 @@ impl Machine<'_> {
     fn resubmit(&mut self, select: &Selection, opinion: Option<&str>) -> Result<(), Refusal> {
         let first = self.flow.first().clone();
         let task = self.instance.tasks().find(|seat| self.instance.visit(seat.visit).is_some_and(|visit| visit.node == first)).cloned();
-        let Some(seat) = task else { return Err(Refusal::TaskClosed) };
+        let Some(seat) = task.filter(|_| !self.instance.suspended) else { return Err(Refusal::TaskClosed) };
         if let Some(person) = self.actor.person
             && !seat.is_of(person)
             && self.instance.initiator != Some(person)
@@ -66,8 +67,8 @@ impl Machine<'_> {
     pub(crate) fn may_select(&self, select: &Selection, by: ApproverBy) -> Result<(), Refusal> {
         for (node, people) in select {
             let doc = self.flow.node(node.as_str()).and_then(super::Node::decision).ok_or(Refusal::BadPerson("select"))?;
-            let source = doc.approvers.iter().find(|source| source.by == by).ok_or(Refusal::BadPerson("select"))?;
-            let among = self.found(node, &format!("steps/{node}/approvers"), &source.among)?;
+            let (index, source) = doc.approvers.iter().enumerate().find(|(_, source)| source.by == by).ok_or(Refusal::BadPerson("select"))?;
+            let among = self.found(node, &format!("steps/{node}/approvers/{index}/among"), &source.among)?;
             for person in people {
                 if !self.is_active(*person)? || (!source.among.is_empty() && !among.contains(person)) {
                     return Err(Refusal::BadPerson("select"));
@@ -204,9 +205,17 @@ impl Machine<'_> {
         if self.actor.manages || self.instance.initiator == Some(person) { Ok(None) } else { Err(Refusal::Forbidden) }
     }
 
+    /// Nothing is to be decided about a record that is not there.
+    pub(crate) fn gone(&mut self) -> Result<(), Refusal> {
+        if self.instance.state.is_live() {
+            self.over(State::Ended, None, None, Some(Reason::Gone));
+        }
+        Ok(())
+    }
+
     /// A watched field of the record changed.
     pub(crate) fn changed(&mut self) -> Result<(), Refusal> {
-        let restarts = self.flow.settings.lock.mode == LockMode::RestartOnChange && self.instance.state == State::Running;
+        let restarts = self.flow.settings.lock.mode == LockMode::RestartOnChange && self.instance.state == State::Running && !self.instance.suspended;
         if !restarts || self.facts.watched()? == self.instance.watched {
             return Ok(());
         }
@@ -235,8 +244,23 @@ impl Machine<'_> {
         let mine = mine.filter(|seat| seat.state == SeatState::Approved && seat.added.is_none()).cloned().ok_or(Refusal::WindowClosed)?;
         let visit = self.instance.visit(mine.visit).cloned().ok_or(Refusal::WindowClosed)?;
         let next = self.untouched_after(&visit, &mine)?;
+        let there: Vec<SeatId> = self.standing(&visit).map(|seat| seat.id).collect();
         let seats = self.carried(&visit, &mine)?;
+        let fresh: Vec<SeatId> = seats.iter().map(|seat| seat.id).collect();
         let Some((_, token, node)) = self.node_of(visit.id) else { return Err(Refusal::WindowClosed) };
+        if self.instance.counts.get(&node.name).copied().unwrap_or_default() >= MAX_VISITS {
+            return Err(Refusal::WindowClosed);
+        }
+        // The clock of those who still have to decide goes on.
+        let deadlines: Vec<(usize, TimerKind, chrono::DateTime<chrono::Utc>)> = self
+            .instance
+            .timers
+            .iter()
+            .filter_map(|timer| match timer.kind {
+                TimerKind::Deadline { seat, .. } => there.iter().position(|there| *there == seat).map(|place| (place, timer.kind.clone(), timer.due)),
+                TimerKind::Delay { .. } | TimerKind::ProxyEnds { .. } => None,
+            })
+            .collect();
         self.emit(Event::TakenBack { visit: visit.id, by: person, opinion: opinion.map(str::to_owned) });
         for over in next {
             self.close(over, VisitOutcome::Cancelled, None);
@@ -246,7 +270,17 @@ impl Machine<'_> {
         self.emit(Event::Entered { token, node: node.name.clone(), back: false });
         let id = self.open(node, token, seats, Vec::new(), None);
         self.settle(id);
+        for (place, kind, due) in deadlines {
+            if let (TimerKind::Deadline { rule, past, .. }, Some(seat)) = (kind, fresh.get(place)) {
+                self.set_timer(due, TimerKind::Deadline { seat: *seat, rule, past });
+            }
+        }
         Ok(())
+    }
+
+    /// The seats of a visit that were not taken away.
+    fn standing(&self, visit: &Visit) -> impl Iterator<Item = &Seat> {
+        visit.order.iter().filter_map(|seat| self.instance.seat(*seat)).filter(|seat| seat.state != SeatState::Removed)
     }
 
     /// The visits that a decision led to, where nobody has touched them and nothing else happened.
@@ -289,11 +323,13 @@ impl Machine<'_> {
     fn carried(&self, visit: &Visit, mine: &Seat) -> Result<Vec<Seat>, Refusal> {
         let doc = self.flow.node(visit.node.as_str()).and_then(super::Node::decision).ok_or(Refusal::WindowClosed)?;
         let (id, first) = (self.next_visit(), self.next_seat());
-        let there = visit.order.iter().filter_map(|seat| self.instance.seat(*seat)).filter(|seat| seat.state != SeatState::Removed);
         let mut seats = Vec::new();
-        for (seat, number) in there.zip(first..) {
+        for (seat, number) in self.standing(visit).zip(first..) {
             let mut fresh = Seat { added: seat.added, ..Seat::new(number, id, seat.principal) };
             (fresh.weight, fresh.veto, fresh.holder, fresh.proxy_until) = (seat.weight, seat.veto, seat.holder, seat.proxy_until);
+            if seat.id != mine.id && seat.state.is_open() {
+                fresh.opened_at = seat.opened_at;
+            }
             if seat.id != mine.id && matches!(seat.state, SeatState::Approved | SeatState::Rejected) {
                 (fresh.state, fresh.decided_at, fresh.decided_by) = (seat.state, seat.decided_at, seat.decided_by);
                 fresh.opinion.clone_from(&seat.opinion);

@@ -2,13 +2,13 @@
 //! Invariant: a timer that is not there any more does nothing; a deadline acts once, and never on a seat that has voted.
 
 use model::Name;
-use model::doc::approval::{DecisionDoc, Timeout, TimeoutDo};
+use model::doc::approval::{DecisionDoc, Mode, Timeout, TimeoutDo};
 use uuid::Uuid;
 
 use super::command::{Refusal, SignMode};
 use super::effect::Notice;
 use super::event::{Event, Reason};
-use super::instance::{Place, Seat, SeatId, SeatState, State, TokenId, TokenState};
+use super::instance::{Place, Seat, SeatId, SeatState, State, TokenId, TokenState, VisitId, VisitOutcome};
 use super::machine::Machine;
 use super::timer::{Timer, TimerId, TimerKind};
 
@@ -47,10 +47,15 @@ impl Machine<'_> {
         match timeout.act {
             TimeoutDo::Remind => {
                 self.tell_task(&seat, Notice::Reminder);
-                if past + 1 < timeout.most.unwrap_or(1)
-                    && let Ok(due) = self.facts.deadline(timer.due, &timeout.after, timeout.calendar.as_deref(), seat.holder)
-                {
-                    self.set_timer(due, TimerKind::Deadline { seat: seat.id, rule, past: past + 1 });
+                // What was missed while nobody looked at the clock is said once.
+                let (mut past, mut due) = (past + 1, timer.due);
+                while past < timeout.most.unwrap_or(1) {
+                    due = self.facts.deadline(due, &timeout.after, timeout.calendar.as_deref(), seat.holder)?;
+                    if due > self.now {
+                        self.set_timer(due, TimerKind::Deadline { seat: seat.id, rule, past });
+                        break;
+                    }
+                    past += 1;
                 }
                 Ok(())
             }
@@ -83,7 +88,8 @@ impl Machine<'_> {
             None => self.managers()?.into_iter().filter(may).collect(),
         };
         let Some(first) = people.first() else { return self.call_managers(seat) };
-        if timeout.replace && seat.principal.is_some() {
+        // In a row one has the turn: beside whoever does not take it, the superior would only wait, too.
+        if (timeout.replace || doc.mode == Mode::Sequential) && seat.principal.is_some() {
             return self.hand_on(seat, *first, doc, None, Some(Reason::Timeout));
         }
         self.seat_more(seat, doc, Place::Parallel, &people, SignMode::All, super::sign::Why::Itself(Reason::Timeout))
@@ -97,51 +103,59 @@ impl Machine<'_> {
     }
 
     /// Flows were started at a step.
-    pub(crate) fn started(&mut self, token: TokenId, children: &[(Uuid, State)], error: Option<&str>) -> Result<(), Refusal> {
-        let Some(at) = self.instance.token(token).map(|token| token.at.clone()) else { return Ok(()) };
-        let waits = self.waits_at(token);
+    pub(crate) fn started(
+        &mut self,
+        (token, visit): (TokenId, Option<VisitId>),
+        node: &Name,
+        children: &[(Uuid, State)],
+        error: Option<&str>,
+    ) -> Result<(), Refusal> {
         for (child, state) in children {
-            self.emit(Event::ChildStarted { token, child: *child, wait: waits });
+            self.emit(Event::ChildStarted { token, child: *child, wait: visit.is_some(), visit });
             if !state.is_live() {
                 self.emit(Event::ChildEnded { child: *child, state: *state });
             }
         }
-        match error {
-            Some(reason) if waits => self.park(token, &at, reason.to_owned()),
-            Some(_) | None => self.all_children(token, &at),
+        match (visit, error) {
+            (Some(visit), Some(reason)) if self.waits(visit) => self.park(token, node, reason.to_owned()),
+            (Some(visit), _) => self.all_children(visit),
+            // Nobody waits, but it is said that they are not there.
+            (None, Some(_)) => self.emit(Event::Acted { token: None, at: format!("steps/{node}"), error: error.map(str::to_owned) }),
+            (None, None) => {}
         }
         Ok(())
     }
 
-    fn waits_at(&self, token: TokenId) -> bool {
-        // A token that does not wait has gone on before the flows are there.
-        self.instance
-            .token(token)
-            .is_some_and(|token| token.state == TokenState::Active && self.flow.node(token.at.as_str()).is_some_and(|node| node.kind() == "subflow"))
+    /// Whether a visit still waits.
+    fn waits(&self, visit: VisitId) -> bool {
+        self.instance.visit(visit).is_some_and(|visit| {
+            let active = |token: &super::Token| token.state == TokenState::Active && token.at == visit.node;
+            visit.outcome.is_none() && self.instance.token(visit.token).is_some_and(active)
+        })
     }
 
     pub(crate) fn child_ended(&mut self, child: Uuid, state: State) -> Result<(), Refusal> {
         let Some(there) = self.instance.children.iter().find(|there| there.id == child && there.state.is_none()).cloned() else { return Ok(()) };
         self.emit(Event::ChildEnded { child, state });
-        if there.wait
-            && let Some(at) = self.instance.token(there.token).filter(|token| token.state == TokenState::Active).map(|token| token.at.clone())
-        {
-            self.all_children(there.token, &at);
+        if let Some(visit) = there.visit {
+            self.all_children(visit);
         }
         Ok(())
     }
 
-    /// Goes on once all flows that a token waits for are over; one that was not approved may reject this one.
-    fn all_children(&mut self, token: TokenId, at: &Name) {
-        let flow = self.flow;
-        let Some(node) = flow.node(at.as_str()).filter(|node| node.kind() == "subflow") else { return };
-        let visit = self.instance.token(token).map(|token| token.before.clone());
-        let of_token: Vec<_> = self.instance.children.iter().filter(|child| child.token == token && child.wait).cloned().collect();
-        if node.kind.child_rejects() && of_token.iter().any(|child| child.state.is_some_and(|state| !state.is_live() && state != State::Approved)) {
+    /// Goes on once all flows that a visit waits for are over; one that was not approved may reject this one.
+    fn all_children(&mut self, visit: VisitId) {
+        let Some((_, token, node)) = self.node_of(visit).filter(|_| self.waits(visit)) else { return };
+        let parked = self.instance.token(token).is_some_and(|token| token.parked.is_some());
+        let own = || self.instance.children.iter().filter(|child| child.visit == Some(visit));
+        if node.kind.child_rejects() && own().any(|child| child.state.is_some_and(|state| !state.is_live() && state != State::Approved)) {
+            self.close(visit, VisitOutcome::Rejected, Some(Reason::Child));
             return self.over(State::Rejected, None, None, Some(Reason::Child));
         }
-        if visit.is_some() && self.waits_at(token) && of_token.iter().all(|child| child.state.is_some()) {
-            self.after(token, at);
+        // Where one could not be started, a manager has to look at it first.
+        if !parked && own().all(|child| child.state.is_some()) {
+            self.close(visit, VisitOutcome::Passed, None);
+            self.after(token, &node.name);
         }
     }
 }

@@ -5,7 +5,7 @@ use model::Name;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::instance::{SeatId, State, TokenId};
+use super::instance::{SeatId, State, TokenId, VisitId};
 
 /// What somebody is told; closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +56,8 @@ pub enum Effect {
     Start {
         /// The token that stands there.
         token: TokenId,
+        /// The visit that waits for them; none where nothing waits.
+        visit: Option<VisitId>,
         /// The step.
         node: Name,
         /// The flow.
@@ -63,10 +65,10 @@ pub enum Effect {
         /// A path to its records; this one where absent.
         record: Option<String>,
     },
-    /// End what a step started and waits for.
+    /// End what a step started and no longer waits for.
     CancelChildren {
-        /// The token that waited.
-        token: TokenId,
+        /// Their instances.
+        children: Vec<Uuid>,
     },
 }
 

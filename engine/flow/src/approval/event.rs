@@ -38,6 +38,10 @@ pub enum Reason {
     Admin,
     /// A watched field changed.
     Changed,
+    /// Its record is gone.
+    Gone,
+    /// Whoever was to decide has left.
+    Left,
 }
 
 /// What happened; closed.
@@ -372,6 +376,8 @@ pub enum Event {
         child: Uuid,
         /// Whether it is waited for.
         wait: bool,
+        /// The visit that waits for it.
+        visit: Option<VisitId>,
     },
     /// A flow that was started is over.
     ChildEnded {

@@ -377,6 +377,8 @@ pub struct Child {
     pub token: TokenId,
     /// Whether it is waited for.
     pub wait: bool,
+    /// The visit that waits for it.
+    pub visit: Option<VisitId>,
     /// How it ended.
     pub state: Option<State>,
 }

@@ -63,9 +63,10 @@ impl<'a> Machine<'a> {
             Do::Admin { act, opinion } => self.step_in(act, opinion.as_deref()),
             Do::Due { timer } => self.due(*timer),
             Do::Acted { at, token, error } => self.acted(at, *token, error.as_deref()),
-            Do::Started { token, children, error } => self.started(*token, children, error.as_deref()),
+            Do::Started { token, visit, node, children, error } => self.started((*token, *visit), node, children, error.as_deref()),
             Do::ChildEnded { child, state } => self.child_ended(*child, *state),
             Do::Changed => self.changed(),
+            Do::Gone => self.gone(),
             Do::Substitute { principal, proxy, until } => self.substitute(*principal, *proxy, *until),
         }?;
         self.run();
@@ -267,6 +268,7 @@ impl<'a> Machine<'a> {
 
     /// Puts a seat before its holder: its deadlines begin the first time.
     pub(crate) fn open_seat(&mut self, id: SeatId) {
+        self.hand_over(id);
         let Some(seat) = self.instance.seat(id).cloned() else { return };
         self.emit(Event::SeatOpened { seat: id, at: self.now });
         let seat = self.holder_now(seat);
@@ -288,11 +290,43 @@ impl<'a> Machine<'a> {
         }
     }
 
+    /// Whoever left since their seat was given is no longer asked: who took over from them is, else a manager of the flow.
+    fn hand_over(&mut self, id: SeatId) {
+        let Some(seat) = self.instance.seat(id).cloned() else { return };
+        let Some(doc) = self.node_of(seat.visit).and_then(|(.., node)| node.decision()) else { return };
+        let Some(principal) = seat.principal else { return };
+        let told = self.heir(&seat, principal, doc).and_then(|heir| match heir {
+            Some(heir) => self.hand_on(&seat, heir, doc, None, Some(Reason::Left)).map_err(|refusal| Trouble(refusal.to_string())),
+            None => Ok(()),
+        });
+        if let (Err(Trouble(reason)), Some((_, token, node))) = (told, self.node_of(seat.visit)) {
+            self.park(token, &node.name, reason);
+        }
+    }
+
+    /// Who has the seat of somebody who left.
+    fn heir(&self, seat: &Seat, principal: Uuid, doc: &model::doc::approval::DecisionDoc) -> Told<Option<Uuid>> {
+        if self.is_active(principal)? {
+            return Ok(None);
+        }
+        let people: Vec<Uuid> = self.instead(principal)?.into_iter().chain(self.managers()?).collect();
+        let free = people.iter().find(|person| self.may_sit(doc, seat.visit, **person, "by").is_ok());
+        // Who sits there already decides for two, rather than nobody.
+        let allowed = |person: &&Uuid| self.may_decide(doc, Some(**person)).is_ok();
+        match free.or_else(|| people.iter().find(allowed)) {
+            Some(person) => Ok(Some(*person)),
+            None => Err(Trouble("whoever was to decide has left, and nobody took over".to_owned())),
+        }
+    }
+
     pub(crate) fn begin_deadlines(&mut self, seat: &Seat) {
-        let Some((.., node)) = self.node_of(seat.visit) else { return };
+        let Some((_, token, node)) = self.node_of(seat.visit) else { return };
         for (rule, timeout) in node.decision().into_iter().flat_map(|doc| &doc.timeouts).enumerate() {
-            if let Ok(due) = self.facts.deadline(self.now, &timeout.after, timeout.calendar.as_deref(), seat.holder) {
-                self.set_timer(due, TimerKind::Deadline { seat: seat.id, rule, past: 0 });
+            match self.facts.deadline(self.now, &timeout.after, timeout.calendar.as_deref(), seat.holder) {
+                Ok(due) => self.set_timer(due, TimerKind::Deadline { seat: seat.id, rule, past: 0 }),
+                // It can be decided, but nothing will ask for it: those who manage the flow see to that.
+                Err(Trouble(reason)) if !self.ahead => self.park(token, &node.name, reason),
+                Err(Trouble(_)) => {}
             }
         }
         if let Some(until) = seat.proxy_until {
@@ -462,8 +496,10 @@ impl<'a> Machine<'a> {
             self.close(visit, outcome, reason.cloned());
         }
         self.clear_timers(|kind| matches!(kind, TimerKind::Delay { token: there } if *there == token));
-        if self.instance.children.iter().any(|child| child.token == token && child.wait && child.state.is_none()) {
-            self.effects.push(Effect::CancelChildren { token });
+        let waited = |child: &&super::Child| child.token == token && child.wait && child.state.is_none();
+        let children: Vec<Uuid> = self.instance.children.iter().filter(waited).map(|child| child.id).collect();
+        if !children.is_empty() {
+            self.effects.push(Effect::CancelChildren { children });
         }
         // What it asked to be run and was not run yet is not wanted any more.
         self.effects

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::effect::Notice;
 use super::event::{Event, Reason};
 use super::facts::{Subject, Told, Trouble};
-use super::instance::{Seat, SeatState, TokenId, VisitId, VisitOutcome};
+use super::instance::{Seat, SeatState, TokenId, TokenState, VisitId, VisitOutcome};
 use super::machine::Machine;
 use super::node::Next;
 use super::plan::Node;
@@ -223,7 +223,7 @@ impl Machine<'_> {
     }
 
     /// A person, or who took over from them; none where nobody is there.
-    fn instead(&self, person: Uuid) -> Told<Option<Uuid>> {
+    pub(crate) fn instead(&self, person: Uuid) -> Told<Option<Uuid>> {
         let mut at = person;
         for _ in 0..10 {
             match self.facts.person(at)? {
@@ -268,7 +268,7 @@ impl Machine<'_> {
             ApproverBy::Expr => self.people_of(self.facts.expression(&format!("{at}/expr"))?),
             ApproverBy::Initiator => Ok(initiator.into_iter().collect()),
             ApproverBy::InitiatorSelects | ApproverBy::PreviousSelects => Ok(self.instance.select.get(node).cloned().unwrap_or_default()),
-            ApproverBy::SameAs => Ok(source.step.as_ref().map(|step| self.acted_in(step)).unwrap_or_default()),
+            ApproverBy::SameAs => Ok(source.step.as_ref().map(|step| self.acted_in(node, step)).unwrap_or_default()),
         }
     }
 
@@ -419,9 +419,17 @@ impl Machine<'_> {
         Ok(departments.into_iter().filter_map(|(_, head)| head).collect())
     }
 
-    /// Those who acted in a step, in the order in which they did.
-    fn acted_in(&self, step: &Name) -> Vec<Uuid> {
-        let of_step = |seat: &&Seat| self.instance.visit(seat.visit).is_some_and(|visit| visit.node == *step) && seat.decided_by.is_some();
+    /// Those who acted in a step, in the order in which they did, when it was passed last and as far as that counts. What comes
+    /// straight back to `node` finds those of the round before.
+    fn acted_in(&self, node: &Name, step: &Name) -> Vec<Uuid> {
+        let comes_back = self.instance.tokens.iter().any(|token| token.at == *node && token.back && token.state == TokenState::Active);
+        let acted = |visit: VisitId| self.instance.seats.iter().any(|seat| seat.visit == visit && seat.decided_by.is_some());
+        let last = |also: bool| {
+            let counts = |visit: &&super::Visit| visit.node == *step && (also || !visit.superseded) && acted(visit.id);
+            self.instance.visits.iter().rev().find(counts).map(|visit| visit.id)
+        };
+        let Some(visit) = last(false).or_else(|| last(true).filter(|_| comes_back)) else { return Vec::new() };
+        let of_step = |seat: &&Seat| seat.visit == visit && seat.decided_by.is_some();
         let mut seats: Vec<&Seat> = self.instance.seats.iter().filter(of_step).collect();
         seats.sort_by_key(|seat| seat.decided_at);
         let mut people = Vec::new();

@@ -65,7 +65,7 @@ pub fn outcome(mode: Mode, counts: RejectCounts, ballots: &[Ballot]) -> Option<O
             told(yes > 0, fails)
         }
         Mode::Percent { percent } => {
-            let needed = u64::from(percent) * all;
+            let needed = u64::from(percent.clamp(1, 100)) * all;
             told(100 * yes >= needed, 100 * (all - no) < needed)
         }
         // More approvals than there are seats cannot be asked for.
@@ -82,6 +82,10 @@ pub fn outcome(mode: Mode, counts: RejectCounts, ballots: &[Ballot]) -> Option<O
                 |fits: &dyn Fn(&Ballot) -> bool| ballots.iter().filter(|ballot| fits(ballot)).map(|ballot| u64::from(ballot.weight)).sum::<u64>();
             let total = sum(&|_| true);
             let needed = u64::from(weight).clamp(1, total.max(1));
+            if total == 0 {
+                // What weighs nothing is counted: nobody passes or falls by themselves.
+                return told(yes == all, no > 0);
+            }
             told(sum(&|ballot| ballot.vote == Vote::Approved) >= needed, total - sum(&|ballot| ballot.vote == Vote::Rejected) < needed)
         }
     }
@@ -146,6 +150,8 @@ mod tests {
             (no(2), First, "rr-", 'R'),
             (no(2), First, "aa-", 'P'),
             (no(2), First, "raa", 'P'),
+            (percent(0), First, "--", '-'),
+            (percent(120), First, "aa", 'P'),
         ] {
             assert_eq!(says(mode, counts, votes), expected, "{mode:?} {counts:?} {votes}");
         }

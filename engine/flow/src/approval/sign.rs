@@ -77,7 +77,9 @@ impl Machine<'_> {
         if let Some(until) = until {
             self.set_timer(until, TimerKind::ProxyEnds { seat: seat.id });
         }
-        self.notify(Some(holder), Notice::Task, Some(seat.id));
+        if self.instance.seat(seat.id).is_some_and(|seat| seat.state.is_task()) {
+            self.notify(Some(holder), Notice::Task, Some(seat.id));
+        }
         Ok(())
     }
 

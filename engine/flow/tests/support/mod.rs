@@ -40,6 +40,8 @@ pub struct World {
     pub fields: BTreeMap<String, Vec<Subject>>,
     pub proxies: BTreeMap<Uuid, Proxy>,
     pub watched: Vec<String>,
+    /// Whether deadlines cannot be known: their calendar is not there any more.
+    pub clockless: bool,
 }
 
 impl Facts for World {
@@ -97,6 +99,9 @@ impl Facts for World {
     }
 
     fn deadline(&self, from: DateTime<Utc>, span: &str, _calendar: Option<&str>, _person: Option<Uuid>) -> Told<DateTime<Utc>> {
+        if self.clockless {
+            return Err(flow::approval::Trouble("there is no calendar".to_owned()));
+        }
         let seconds = model::field::scalar::read_duration(span).expect("a duration");
         Ok(from + Duration::seconds(seconds))
     }

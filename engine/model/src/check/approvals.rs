@@ -1,6 +1,6 @@
 //! In charge of checking approval flows: their tree, who decides, what each step may do with fields.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value as Json};
 
@@ -10,6 +10,7 @@ use super::world::Known;
 use crate::doc::Step;
 use crate::doc::approval::{self, Approval};
 use crate::fault::escape_pointer;
+use crate::field::scalar::read_duration;
 use crate::name::Name;
 
 /// The kinds of steps.
@@ -51,6 +52,32 @@ pub(super) fn check(c: &mut Checking<'_, '_>) {
             self::step(c, &format!("{at}/steps/{name}"), approval, entity, step);
         }
         around(c, &at, approval, entity);
+    }
+    rings(c);
+}
+
+/// Flows that start one another without end.
+fn rings(c: &mut Checking<'_, '_>) {
+    let app = c.app;
+    let starts = |name: &str| -> Vec<&str> {
+        let steps = app.approvals.get(name).into_iter().flat_map(|approval| approval.steps.values());
+        steps.filter(|step| step.kind == "subflow").filter_map(|step| step.settings.get("approval")?.as_str()).collect()
+    };
+    for (name, approval) in &app.approvals {
+        for (step, written) in approval.steps.iter().filter(|(_, step)| step.kind == "subflow") {
+            let (mut reached, mut todo) = (HashSet::new(), vec![written.settings.get("approval").and_then(Json::as_str).unwrap_or_default()]);
+            while let Some(next) = todo.pop() {
+                if reached.insert(next) {
+                    todo.extend(starts(next));
+                }
+            }
+            if reached.contains(name.as_str()) {
+                c.error(
+                    format!("/approvals/{name}/steps/{step}/approval"),
+                    format!("flows would start one another without end: this leads back to `{name}`"),
+                );
+            }
+        }
     }
 }
 
@@ -164,11 +191,20 @@ fn step<'a>(c: &mut Checking<'_, 'a>, at: &str, approval: &Approval, entity: Opt
         "delay" => {
             if let Some(span) = settings.get("for") {
                 c.duration(&format!("{at}/for"), span);
+                fixed(c, &format!("{at}/for"), span.get("span").unwrap_or(span));
             } else if !settings.contains_key("until") {
                 c.error(at, "a delay needs `for` or `until`");
             }
         }
-        "action" => steps::nested(c, at, Setting { entity, before: false }, &Json::Object(settings.clone())),
+        "action" => {
+            steps::nested(c, at, Setting { entity, before: false }, &Json::Object(settings.clone()));
+            for (name, inner) in settings.get("steps").and_then(Json::as_object).into_iter().flatten() {
+                if inner.get("kind").and_then(Json::as_str) == Some("wait") {
+                    let message = "the flow goes on when these steps are done: put a step of kind `delay` beside this one";
+                    c.error(format!("{at}/steps/{}/kind", escape_pointer(name)), message);
+                }
+            }
+        }
         "subflow" => match settings.get("approval").and_then(Json::as_str) {
             Some(name) => {
                 let app = c.app;
@@ -196,8 +232,13 @@ fn decision<'a>(c: &mut Checking<'_, 'a>, at: &str, approval: &Approval, entity:
             c.one_of(format!("{at}/{key}"), what, word, offered.iter().copied());
         }
     }
-    if let Some(kind) = settings.get("mode").and_then(|mode| mode.get("kind")).and_then(Json::as_str) {
-        c.one_of(format!("{at}/mode/kind"), "mode", kind, MODES);
+    if let Some(mode) = settings.get("mode").and_then(Json::as_object) {
+        if let Some(kind) = mode.get("kind").and_then(Json::as_str) {
+            c.one_of(format!("{at}/mode/kind"), "mode", kind, MODES);
+        }
+        for (key, most) in [("percent", 100), ("approvals", u64::MAX), ("rejections", u64::MAX), ("weight", u64::MAX)] {
+            within(c, &format!("{at}/mode/{key}"), mode.get(key), most);
+        }
     }
     if let Some(on_reject) = settings.get("on_reject") {
         if let Some(then) = on_reject.get("then").and_then(Json::as_str) {
@@ -211,15 +252,39 @@ fn decision<'a>(c: &mut Checking<'_, 'a>, at: &str, approval: &Approval, entity:
         }
     }
     for (index, timeout) in settings.get("timeouts").and_then(Json::as_array).into_iter().flatten().enumerate() {
-        deadline(c, &format!("{at}/timeouts/{index}"), timeout);
+        deadline(c, &format!("{at}/timeouts/{index}"), entity, timeout);
     }
 }
 
-fn deadline(c: &mut Checking<'_, '_>, at: &str, timeout: &Json) {
+/// A number that must ask for something, and for no more than there can be.
+fn within(c: &mut Checking<'_, '_>, at: &str, number: Option<&Json>, most: u64) {
+    if let Some(number) = number.and_then(Json::as_u64)
+        && !(1..=most).contains(&number)
+    {
+        let upto = if most == u64::MAX { "at least 1".to_owned() } else { format!("1 to {most}") };
+        c.error(at, format!("{number} cannot decide anything: expected {upto}"));
+    }
+}
+
+/// A span that a clock can count: months and years have no fixed length.
+fn fixed(c: &mut Checking<'_, '_>, at: &str, span: &Json) {
+    if let Some(text) = span.as_str()
+        && text.starts_with('P')
+        && read_duration(text).is_none()
+    {
+        c.error(at, format!("`{text}` has no fixed length: say it in days or hours, as P30D"));
+    }
+}
+
+fn deadline<'a>(c: &mut Checking<'_, 'a>, at: &str, entity: Option<&Known<'a>>, timeout: &Json) {
     match timeout.get("after") {
-        Some(span) => c.duration(&format!("{at}/after"), span),
+        Some(span) => {
+            c.duration(&format!("{at}/after"), span);
+            fixed(c, &format!("{at}/after"), span);
+        }
         None => c.error(at, "`after` is missing"),
     }
+    people(c, &format!("{at}/to"), entity, timeout.get("to"));
     if let Some(calendar) = timeout.get("calendar") {
         c.calendar(&format!("{at}/calendar"), calendar);
     }
@@ -251,6 +316,8 @@ fn people<'a>(c: &mut Checking<'_, 'a>, at: &str, entity: Option<&Known<'a>>, li
             c.error(format!("{at}/by"), "`by` is missing: how the people are found");
         }
         steps::who(c, &at, map);
+        within(c, &format!("{at}/weight"), map.get("weight"), u64::MAX);
+        people(c, &format!("{at}/among"), entity, map.get("among"));
         if let (Some(path), Some(entity)) = (map.get("field").and_then(Json::as_str), entity) {
             c.path(format!("{at}/field"), entity, path);
         }
@@ -273,11 +340,20 @@ fn around<'a>(c: &mut Checking<'_, 'a>, at: &str, approval: &Approval, entity: O
     let Some(settings) = approval.settings.get("settings") else { return };
     let at = format!("{at}/settings");
     people(c, &format!("{at}/managers"), entity, settings.get("managers"));
+    if let Some(span) = settings.get("revoke_within") {
+        c.duration(&format!("{at}/revoke_within"), span);
+        fixed(c, &format!("{at}/revoke_within"), span);
+    }
     let Some(entity) = entity else { return };
-    let lists = [("watched", settings.get("watched")), ("summary", settings.get("summary")), ("lock/editable", settings.pointer("/lock/editable"))];
+    let lists = [
+        ("watched", settings.get("watched")),
+        ("summary", settings.get("summary")),
+        ("lock/editable", settings.pointer("/lock/editable")),
+        ("lock/fields", settings.pointer("/lock/fields")),
+    ];
     for (key, list) in lists {
         for (index, name) in list.and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str).enumerate() {
-            c.path(format!("{at}/{key}/{index}"), entity, name);
+            c.field(format!("{at}/{key}/{index}"), entity, name);
         }
     }
 }

@@ -321,7 +321,13 @@ pub fn earliest(tx: &Tx) -> Result<Option<DateTime<Utc>>, Fault> {
 /// # Errors
 /// Where the database cannot.
 pub fn define(tx: &Tx, hash: &str, body: &Json) -> Result<(), Fault> {
-    tx.put_over(&DEFINITION, vec![Value::text(hash), Value::Json(std::sync::Arc::new(body.clone()))])
+    // Many begin with the same one: it is written once.
+    if !tx.find(&DEFINITION, &[Cond::Eq("hash", Value::text(hash))], &[], 1)?.is_empty() {
+        return Ok(());
+    }
+    // As one text: a database may sort the keys of JSON, and what stands first in a document is looked at first.
+    let text = Json::String(body.to_string());
+    tx.put_over(&DEFINITION, vec![Value::text(hash), Value::Json(std::sync::Arc::new(text))])
 }
 
 /// A definition that was kept.
@@ -330,5 +336,9 @@ pub fn define(tx: &Tx, hash: &str, body: &Json) -> Result<(), Fault> {
 /// Where the database cannot.
 pub fn definition(tx: &Tx, hash: &str) -> Result<Option<Json>, Fault> {
     let rows = tx.find(&DEFINITION, &[Cond::Eq("hash", Value::text(hash))], &[], 1)?;
-    Ok(rows.first().and_then(|row| row.get(1)).map(super::json_of))
+    Ok(rows.first().and_then(|row| row.get(1)).map(super::json_of).map(|kept| match kept {
+        Json::String(text) => serde_json::from_str(&text).unwrap_or_default(),
+        // As it was kept before.
+        json => json,
+    }))
 }

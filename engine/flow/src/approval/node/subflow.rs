@@ -34,8 +34,11 @@ impl NodeKind for Subflow {
             return Ok(Next::On);
         }
         let record = self.0.record.clone().filter(|path| path != "record");
-        machine.effects.push(Effect::Start { token, node: node.name.clone(), approval: self.0.approval.clone(), record });
-        Ok(if self.0.wait.unwrap_or(true) { Next::Wait } else { Next::On })
+        let waits = self.0.wait.unwrap_or(true);
+        // What is waited for belongs to this visit: another one starts its own.
+        let visit = waits.then(|| machine.open(node, token, Vec::new(), Vec::new(), None));
+        machine.effects.push(Effect::Start { token, visit, node: node.name.clone(), approval: self.0.approval.clone(), record });
+        Ok(if waits { Next::Wait } else { Next::On })
     }
 
     fn child_rejects(&self) -> bool {
