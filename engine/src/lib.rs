@@ -7,6 +7,7 @@ pub mod approvals;
 pub mod auth;
 pub mod automations;
 pub mod clock;
+pub(crate) mod clocks;
 pub mod conversions;
 mod ctx;
 pub mod demo;

@@ -39,6 +39,8 @@ static KINDS: &[&dyn TimerKind] = &[
     &crate::automations::schedule::ScheduleKind,
     &crate::automations::schedule::DateKind,
     &crate::automations::schedule::FillKind,
+    &crate::clocks::timers::ClockTimer,
+    &crate::clocks::timers::ClockFill,
 ];
 
 /// What somebody who acts on a timer works with.

@@ -6,10 +6,13 @@ use std::str::FromStr;
 use chrono::{DateTime, Duration, NaiveDate, NaiveTime, TimeZone, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
-use model::Schema;
+use model::{Schema, Value};
 use serde_json::Value as Json;
+use uuid::Uuid;
 
+use crate::error::Error;
 use crate::published::Published;
+use crate::records::slice::Writer;
 
 pub mod calendar;
 
@@ -74,6 +77,23 @@ pub(crate) fn after(app: &Published, of: &str, from: DateTime<Utc>, span: &Span)
         Some(calendar) => calendar.after(from, span.days, span.rest),
         None => from + Duration::days(span.days) + span.rest,
     }
+}
+
+/// The calendar of a department, or of the nearest above it that has one.
+pub(crate) fn calendar_of_department(w: &Writer<'_>, department: Uuid) -> Result<Option<String>, Error> {
+    const DEEPEST: usize = 50;
+    let Some(def) = w.app.schema.find("core.department") else { return Ok(None) };
+    let mut at = Some(department);
+    for _ in 0..DEEPEST {
+        let Some(id) = at else { break };
+        let Some(cells) = w.reader.read(def.id, id)? else { break };
+        let get = |name: &str| def.slot(name).and_then(|slot| cells.get(slot));
+        if let Some(name) = get("calendar").and_then(Value::as_text) {
+            return Ok(Some(name.to_owned()));
+        }
+        at = get("parent").and_then(Value::as_uuid);
+    }
+    Ok(None)
 }
 
 /// What is wrong with the name of a calendar.

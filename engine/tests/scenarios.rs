@@ -46,3 +46,8 @@ async fn approvals() {
 async fn conversions() {
     passes("tests/apps/conversions").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clocks() {
+    passes("tests/apps/clocks").await;
+}

@@ -1,5 +1,5 @@
 //! In charge of names: the identity of every definition.
-//! Invariant: a `Name` matches `^[a-z][a-z0-9_]{0,47}$`; it is never changed once published.
+//! Invariant: a `Name` matches `^[a-z][a-z0-9_]{0,47}$`, or is the engine's own for a part of one; it is never changed once published.
 //! Invariant: an `EntityName` is an app's name, a dot and an entity's name.
 
 use std::borrow::Borrow;
@@ -20,6 +20,11 @@ impl Name {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         is_name(text).then(|| Self(Arc::from(text)))
+    }
+
+    /// What the engine calls a part of something named: `first_reply.due_at`. No author can write it as a name of his own.
+    pub(crate) fn part(&self, part: &str) -> Self {
+        Self(Arc::from(format!("{self}.{part}")))
     }
 
     /// The text of the name.

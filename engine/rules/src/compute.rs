@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use model::field::{Role, RollupFn};
 use model::{Diagnostic, EntityDef, EntityId, FieldDef, FieldId, Schema};
 
+use crate::clock::{self, ClockPlan, Restart};
 use crate::expr::{Expression, Place, Use};
 use crate::query::{Hop, Path, RelatedVia, SystemView, TypedFilter, resolve_path};
 
@@ -74,6 +75,8 @@ pub struct Graph {
     by_parent: HashMap<EntityId, Vec<usize>>,
     from_afar: HashMap<EntityId, Vec<FromAfar>>,
     sources: Sources,
+    clocks: Vec<Vec<ClockPlan>>,
+    restarts: HashMap<EntityId, Vec<Restart>>,
 }
 
 type Node = (EntityId, FieldId);
@@ -123,6 +126,8 @@ impl Graph {
         for def in &schema.entities {
             let computed = building.entity(def);
             building.graph.formulas.push(computed);
+            let clocks = building.clocks(def);
+            building.graph.clocks.push(clocks);
         }
         building.order();
         if building.faults.is_empty() { Ok(building.graph) } else { Err(building.faults) }
@@ -154,6 +159,18 @@ impl Graph {
     #[must_use]
     pub fn read_from_afar(&self, entity: EntityId) -> &[FromAfar] {
         self.from_afar.get(&entity).map_or(&[], Vec::as_slice)
+    }
+
+    /// The clocks that run on records of an entity.
+    #[must_use]
+    pub fn clocks(&self, entity: EntityId) -> &[ClockPlan] {
+        self.clocks.get(entity.0 as usize).map_or(&[], Vec::as_slice)
+    }
+
+    /// The clocks elsewhere that records of an entity start anew.
+    #[must_use]
+    pub fn restarts(&self, source: EntityId) -> &[Restart] {
+        self.restarts.get(&source).map_or(&[], Vec::as_slice)
     }
 
     /// What derived fields are made from.
@@ -195,6 +212,25 @@ impl Building<'_> {
             }
         }
         computed
+    }
+
+    /// Clocks follow from what they read, as formulas do.
+    fn clocks(&mut self, def: &EntityDef) -> Vec<ClockPlan> {
+        let plans = ClockPlan::all(self.schema, def, &mut self.faults);
+        for plan in &plans {
+            let parts: Vec<FieldId> =
+                def.fields.iter().filter(|field| field.clock.as_ref().is_some_and(|(of, _)| *of == plan.name)).map(|field| field.id).collect();
+            for path in plan.reads() {
+                for part in &parts {
+                    self.graph.sources.add_path((def.id, *part), path);
+                }
+                self.afar(def.id, path, None);
+            }
+        }
+        for (source, restart) in clock::restarts(self.schema, def) {
+            self.graph.restarts.entry(source).or_default().push(restart);
+        }
+        plans
     }
 
     fn fault(&mut self, at: impl Into<String>, message: impl Into<String>, hint: Option<String>) {

@@ -136,18 +136,7 @@ impl<'a> Known<'a> {
         let Some(department) = person.map(|person| self.person(person)).transpose()?.flatten().and_then(|person| person.department) else {
             return Ok(None);
         };
-        let def = self.entity("core.department")?;
-        let mut at = Some(department);
-        for _ in 0..50 {
-            let Some(id) = at else { break };
-            let Some(cells) = self.told(self.w.reader.read(def.id, id).map_err(Error::from))? else { break };
-            let get = |name: &str| def.slot(name).and_then(|slot| cells.get(slot));
-            if let Some(name) = get("calendar").and_then(Value::as_text) {
-                return Ok(Some(name.to_owned()));
-            }
-            at = get("parent").and_then(Value::as_uuid);
-        }
-        Ok(None)
+        self.told(crate::times::calendar_of_department(self.w, department))
     }
 }
 

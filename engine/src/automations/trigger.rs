@@ -70,7 +70,6 @@ pub(crate) enum Signal<'a> {
     /// An approval flow was `decided`, `started` or `returned`, with its result.
     Approval { word: &'a str, flow: &'a str, result: Option<&'a str> },
     /// A clock came to its `warning` or was `missed`.
-    #[expect(dead_code, reason = "clocks tell it")]
     Clock { name: &'a str, at: &'a str },
     /// A visitor sent a form, by its qualified name.
     Form(&'a str),

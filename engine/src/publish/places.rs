@@ -141,7 +141,7 @@ impl Moving {
             let mut after = row.cells.clone();
             set_cells(def, field, vec![self.moved(field.cells(&row.cells).first())], &mut after);
             remove::stamp(w, def, &mut after);
-            formulas::own(w, def, w.plan(def.id), Some(&row.cells), &mut after)?;
+            formulas::follow(w, def, &row.cells, &mut after, &[])?;
             moved.push((id, Arc::new(row.cells), Arc::new(after)));
         }
         let pairs: Vec<(Cells, Cells)> = moved.iter().map(|(_, before, after)| (Vec::clone(before), Vec::clone(after))).collect();
@@ -155,6 +155,7 @@ impl Moving {
                 touched.push(Touched { entity: def.id, id: *id, before: Some(Arc::clone(before)), after: Arc::clone(after) });
             }
         }
+        crate::clocks::written(w, def, touched.iter().map(|row| (row.id, row.before.as_deref(), &*row.after)))?;
         let texts: Vec<(Uuid, Option<&Cells>, &Cells)> = touched.iter().map(|row| (row.id, row.before.as_deref(), &*row.after)).collect();
         persist::index(w, def, w.plan(def.id), &texts, false);
         let has_more = moved.len() >= PAGE as usize;

@@ -181,6 +181,8 @@ pub(crate) fn notes_of(writer: &Writer<'_>) -> Result<Vec<ChangeNote>, Error> {
     if !happened.is_empty() {
         crate::automations::raise::after(writer, &happened)?;
     }
+    let sayings = std::mem::take(&mut writer.log.borrow_mut().sayings);
+    crate::clocks::tell(writer, &sayings)?;
     let mut log = writer.log.borrow_mut();
     log.flush(writer.tx)?;
     let name = |entity| writer.app.schema.entity(entity).name.to_string();

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use model::{Cells, Code, EntityDef, EntityId, FieldId, Message, Value};
 use rules::query::{Column, Hop, Leaf, Path, Predicate, Test};
 use rust_decimal::Decimal;
@@ -37,6 +38,8 @@ pub(crate) struct Touched {
 struct Todo {
     differences: BTreeMap<FieldId, Decimal>,
     recounts: BTreeSet<FieldId>,
+    /// Clocks that start anew, each with the moment.
+    restarts: Vec<(usize, DateTime<Utc>)>,
 }
 
 type Work = BTreeMap<(EntityId, Uuid), Todo>;
@@ -114,6 +117,9 @@ fn collect(w: &Writer<'_>, queue: &[Touched]) -> Result<Work, Error> {
     for row in queue {
         contributions(w, row, &mut work)?;
         tree_moves(w, row, &mut work)?;
+        for (entity, id, clock, at) in crate::clocks::restarts(w, row) {
+            work.entry((entity, id)).or_default().restarts.push((clock, at));
+        }
     }
     far_fields(w, queue, &mut work)?;
     Ok(work)
@@ -300,7 +306,7 @@ fn recomputed(w: &Writer<'_>, def: &EntityDef, id: Uuid, before: &Arc<Cells>, to
             rollups::recount(w, rollup, id, &mut cells)?;
         }
     }
-    formulas::own(w, def, w.plan(def.id), Some(before), &mut cells)?;
+    formulas::follow(w, def, before, &mut cells, &todo.restarts)?;
     Ok(cells)
 }
 

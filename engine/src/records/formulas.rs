@@ -1,6 +1,7 @@
-//! In charge of step 7 of a write: formulas and lookups of the record itself, in the order of what they need.
+//! In charge of step 6 of a write: formulas and lookups of the record itself, in the order of what they need, and its clocks.
 //! Invariant: what is stored is rounded once, at the end; a formula that refuses is empty, never a wrong number.
 
+use chrono::{DateTime, Utc};
 use model::{Cells, EntityDef, FieldId, Value};
 use rules::compute::Source;
 
@@ -16,6 +17,35 @@ pub(crate) fn compute(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error
     for row in slice.rows.iter_mut().filter(|row| row.goes_on()) {
         let before = row.before.clone();
         own(w, def, plan, before.as_deref(), &mut row.after)?;
+    }
+    Ok(())
+}
+
+/// Brings the clocks of all rows in line with what they will be; what is computed from clocks follows.
+pub(crate) fn clocks(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error> {
+    let (def, plan) = (slice.def, slice.plan);
+    if def.clocks.is_empty() || w.is_preview {
+        return Ok(());
+    }
+    for row in slice.rows.iter_mut().filter(|row| row.goes_on()) {
+        let before = row.before.clone();
+        row.sayings = crate::clocks::own(w, def, before.as_deref(), &mut row.after, &[])?;
+        own(w, def, plan, before.as_deref(), &mut row.after)?;
+    }
+    Ok(())
+}
+
+/// Computes the formulas and clocks of one record that something else changed; what its clocks say is kept for the end.
+pub(crate) fn follow(w: &Writer<'_>, def: &EntityDef, before: &Cells, cells: &mut Cells, restarts: &[(usize, DateTime<Utc>)]) -> Result<(), Error> {
+    let plan = w.plan(def.id);
+    own(w, def, plan, Some(before), cells)?;
+    if def.clocks.is_empty() || w.filling.is_some() {
+        return Ok(());
+    }
+    let sayings = crate::clocks::own(w, def, Some(before), cells, restarts)?;
+    own(w, def, plan, Some(before), cells)?;
+    if let Some(id) = def.slot("id").and_then(|slot| cells.get(slot)).and_then(Value::as_uuid) {
+        w.log.borrow_mut().say(def.id, id, &sayings);
     }
     Ok(())
 }

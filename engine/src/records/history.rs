@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::automations::raise::{Happened, sets_off};
 use crate::automations::trigger::Event;
+use crate::clocks::{Saying, Sayings};
 use crate::ctx::{Cause, Ctx};
 use crate::records::accept::differs;
 
@@ -54,6 +55,8 @@ pub(crate) struct Log {
     pub(crate) change_set: Option<Uuid>,
     /// What may set automations off.
     pub(crate) happened: Vec<Happened>,
+    /// What clocks said.
+    pub(crate) sayings: Vec<Saying>,
     /// What others are told beside: what automations wrote inside the transaction.
     pub(crate) told: Vec<super::ChangeNote>,
 }
@@ -89,6 +92,11 @@ impl Log {
             depth: i64::from(cx.depth),
             patch: patch(&changed, before, after),
         });
+    }
+
+    /// Keeps what the clocks of a record said.
+    pub(crate) fn say(&mut self, entity: EntityId, record: Uuid, sayings: &Sayings) {
+        self.sayings.extend(sayings.iter().map(|(clock, said)| Saying { entity, record, clock: *clock, said: *said }));
     }
 
     /// Writes the changes.
@@ -144,7 +152,8 @@ fn write(field: &FieldDef, cells: &Cells, json: &mut Vec<u8>) {
 
 /// Whether a field's changes are told: what every write changes is in the row's own columns.
 fn told(field: &FieldDef) -> bool {
-    !(field.system && matches!(field.name.as_str(), "id" | "version" | "created_at" | "created_by" | "updated_at" | "updated_by" | "owner_since"))
+    let of_every_write = |name: &str| matches!(name, "id" | "version" | "created_at" | "created_by" | "updated_at" | "updated_by" | "owner_since");
+    !(field.inner() || field.system && of_every_write(field.name.as_str()))
 }
 
 /// Whether a field's values never leave the record.

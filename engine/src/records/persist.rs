@@ -53,6 +53,11 @@ pub(crate) fn persist(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error
         w.log.borrow_mut().add(w.cx, def, op, cause, row.before.as_deref(), &row.after);
         stays(w, def, row.id, row.before.as_deref(), &row.after)?;
     }
+    let changed = || slice.well().filter(|row| row.outcome != Some(Outcome::Unchanged));
+    for row in changed().filter(|row| !row.sayings.is_empty()) {
+        w.log.borrow_mut().say(def.id, row.id, &row.sayings);
+    }
+    crate::clocks::written(w, def, changed().map(|row| (row.id, row.before.as_deref(), &row.after)))?;
     let texts: Vec<(Uuid, Option<&Cells>, &Cells)> =
         slice.well().filter(|row| row.outcome != Some(Outcome::Unchanged)).map(|row| (row.id, row.before.as_deref(), &row.after)).collect();
     index(w, def, slice.plan, &texts, true);
@@ -138,6 +143,7 @@ pub(crate) fn computed(w: &Writer<'_>, def: &EntityDef, changes: &[(Uuid, Arc<Ce
     if w.filling.is_some() {
         return Ok(());
     }
+    crate::clocks::written(w, def, changes.iter().map(|(id, before, after)| (*id, Some(&**before), &**after)))?;
     let texts: Vec<(Uuid, Option<&Cells>, &Cells)> = changes.iter().map(|(id, before, after)| (*id, Some(&**before), &**after)).collect();
     index(w, def, w.plan(def.id), &texts, false);
     Ok(())

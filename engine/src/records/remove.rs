@@ -22,7 +22,7 @@ use crate::records::history::Op;
 use crate::records::lookup::is_live;
 use crate::records::slice::{Doing, Row, Slice, Writer};
 use crate::records::submission::{Channel, Outcome, Written};
-use crate::records::{integrity, lines, persist};
+use crate::records::{formulas, integrity, lines, persist};
 
 /// Records of one question.
 const PAGE: u32 = 500;
@@ -134,6 +134,10 @@ fn write(w: &Writer<'_>, def: &EntityDef, pairs: &[(Uuid, Arc<Cells>, Arc<Cells>
     for (id, before, after) in pairs {
         w.log.borrow_mut().add(w.cx, def, op, cause, Some(before), after);
         w.reader.put(def.id, *id, Arc::clone(after));
+        match op {
+            Op::Deleted | Op::Purged => crate::clocks::disarm(w, def, *id)?,
+            Op::Created | Op::Updated | Op::Restored => crate::clocks::arm(w, def, *id, after)?,
+        }
     }
     Ok(())
 }
@@ -180,7 +184,7 @@ fn clear(w: &Writer<'_>, from: &EntityDef, field: FieldId, referring: &[Uuid], g
         };
         set_cells(from, field, if left.is_null() { Vec::new() } else { vec![left] }, &mut after);
         stamp(w, from, &mut after);
-        crate::records::formulas::own(w, from, w.plan(from.id), Some(&before), &mut after)?;
+        formulas::follow(w, from, &before, &mut after, &[])?;
         pairs.push((*id, before, Arc::new(after)));
     }
     write(w, from, &pairs, Op::Updated, Cause::Cascade)?;
@@ -247,7 +251,7 @@ fn unbin(w: &Writer<'_>, def: &EntityDef, id: Uuid) -> Result<Option<Touched>, E
     }
     stamp(w, def, &mut after);
     let plan = w.plan(def.id);
-    crate::records::formulas::own(w, def, plan, Some(&before), &mut after)?;
+    formulas::follow(w, def, &before, &mut after, &[])?;
     // What is unique among live records may have been taken meanwhile.
     let mut row = Row::new(id, Doing::Create, None);
     row.after.clone_from(&after);
@@ -289,7 +293,7 @@ fn give_back(w: &Writer<'_>, def: &EntityDef, row: &change::ChangeRow) -> Result
     }
     crate::approvals::lock::check_change(w, def, &[row.record], &given)?;
     stamp(w, def, &mut after);
-    crate::records::formulas::own(w, def, w.plan(def.id), Some(&before), &mut after)?;
+    formulas::follow(w, def, &before, &mut after, &[])?;
     let after = Arc::new(after);
     write(w, def, &[(row.record, Arc::clone(&before), Arc::clone(&after))], Op::Updated, Cause::Cascade)?;
     Ok(Some(Touched { entity: def.id, id: row.record, before: Some(before), after }))

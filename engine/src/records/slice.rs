@@ -12,6 +12,7 @@ use rules::scope::Scope;
 use store::Tx;
 use uuid::Uuid;
 
+use crate::clocks::Sayings;
 use crate::ctx::Ctx;
 use crate::error::Error;
 use crate::published::{EntityPlan, Published};
@@ -126,6 +127,8 @@ pub(crate) struct Row {
     pub(crate) outcome: Option<Outcome>,
     /// Whether the record is out of the caller's sight now.
     pub(crate) left_sight: bool,
+    /// What its clocks said.
+    pub(crate) sayings: Sayings,
 }
 
 impl Row {
@@ -144,6 +147,7 @@ impl Row {
             failed: None,
             outcome: None,
             left_sight: false,
+            sayings: Sayings::new(),
         }
     }
 

@@ -61,6 +61,7 @@ fn through_the_list(w: &Writer<'_>, slice: &mut Slice<'_>, sent: &[&Values]) -> 
     if crate::automations::raise::before(w, slice)? {
         formulas::compute(w, slice)?;
     }
+    formulas::clocks(w, slice)?;
     check::check(w, slice)?;
     moves::check(w, slice)?;
     lines::accept(w, slice)?;

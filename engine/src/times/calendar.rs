@@ -122,6 +122,50 @@ impl WorkingTime {
         from
     }
 
+    /// The moment that lies so much working time before `until`.
+    #[must_use]
+    pub fn before(&self, until: DateTime<Utc>, days: i64, rest: Duration) -> DateTime<Utc> {
+        let until = self.days_before(until, days);
+        if rest <= Duration::zero() {
+            return until;
+        }
+        let mut left = rest;
+        for day in self.days_back(until) {
+            for (start, end) in self.of_day(day).into_iter().rev() {
+                let end = end.min(until);
+                let length = end - start;
+                if length <= Duration::zero() {
+                    continue;
+                }
+                if left <= length {
+                    return end - left;
+                }
+                left -= length;
+            }
+        }
+        until - rest
+    }
+
+    /// The same time so many working days earlier, moved to the end of the period before where it falls outside.
+    fn days_before(&self, until: DateTime<Utc>, days: i64) -> DateTime<Utc> {
+        let Some(steps) = usize::try_from(days).ok().filter(|days| *days > 0) else { return until };
+        let time = until.with_timezone(&self.zone).time();
+        let working = self.days_back(until).skip(1).filter(|day| !self.of_day(*day).is_empty());
+        let Some(day) = working.take(steps).last() else { return until - Duration::days(days) };
+        let wanted = moment(self.zone, day, time);
+        let periods = self.of_day(day);
+        if periods.iter().any(|(start, end)| (*start..=*end).contains(&wanted)) {
+            return wanted;
+        }
+        let earlier = self.days_back(wanted).find_map(|day| self.of_day(day).into_iter().rev().map(|(_, end)| end).find(|end| *end <= wanted));
+        earlier.unwrap_or(wanted)
+    }
+
+    fn days_back(&self, from: DateTime<Utc>) -> impl Iterator<Item = NaiveDate> + use<'_> {
+        let first = from.with_timezone(&self.zone).date_naive();
+        (0..FAR).filter_map(move |days| first.checked_sub_days(Days::new(days)))
+    }
+
     /// The working time between two moments.
     #[must_use]
     pub fn between(&self, from: DateTime<Utc>, until: DateTime<Utc>) -> Duration {
@@ -200,6 +244,18 @@ mod tests {
         assert_eq!(after("2026-03-02T20:00", 1), at("2026-03-04T09:00"), "after hours");
         assert_eq!(after("2026-03-02T18:00", 1), at("2026-03-03T18:00"), "the very end");
         assert_eq!(after("2026-10-09T17:30", 1), at("2026-10-12T09:00"), "the make-up day ends at five");
+    }
+
+    #[test]
+    fn before_is_the_way_back() {
+        let office = office();
+        let before = |until: &str, days: i64, hours: i64| office.before(at(until), days, Duration::hours(hours));
+        assert_eq!(before("2026-03-02T14:00", 0, 3), at("2026-03-02T10:00"), "over the lunch break");
+        assert_eq!(before("2026-03-09T10:00", 0, 2), at("2026-03-06T17:00"), "over a weekend");
+        assert_eq!(before("2026-10-08T10:00", 0, 2), at("2026-09-30T17:00"), "over a holiday");
+        assert_eq!(before("2026-03-09T10:00", 1, 0), at("2026-03-06T10:00"), "a day is the same time on the working day before");
+        assert_eq!(before("2026-10-12T17:30", 1, 0), at("2026-10-10T17:00"), "the make-up day ends at five");
+        assert_eq!(before("2026-03-02T18:00", 0, 0), at("2026-03-02T18:00"));
     }
 
     #[test]

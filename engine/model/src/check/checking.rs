@@ -192,6 +192,13 @@ impl<'w, 'a> Checking<'w, 'a> {
         }
     }
 
+    /// A length of time that is the same whenever it begins.
+    pub(super) fn fixed_duration(&mut self, at: &str, text: &str) {
+        if read_duration(text).is_none_or(|seconds| seconds <= 0) {
+            self.error(at, format!("`{text}` is no duration such as P14D or PT4H"));
+        }
+    }
+
     /// A calendar by its name; `natural` is every hour of every day.
     pub(super) fn calendar(&mut self, at: &str, json: &Json) {
         let Some(name) = json.as_str() else { return self.error(at, "expected the name of a calendar") };

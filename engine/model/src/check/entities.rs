@@ -171,8 +171,8 @@ fn around<'a>(c: &mut Checking<'_, 'a>, at: &str, entity: &Entity, known: &Known
     for (name, rule) in &entity.duplicates {
         duplicates(c, &format!("{at}/duplicates/{name}"), known, rule);
     }
-    for (name, written) in &entity.clocks {
-        clock(c, &format!("{at}/clocks/{name}"), known, written);
+    for (name, clock) in &entity.clocks {
+        super::clocks::check(c, &format!("{at}/clocks/{name}"), known, name.as_str(), clock);
     }
     if let Some(follow_up) = &entity.follow_up {
         let at = format!("{at}/follow_up");
@@ -254,44 +254,17 @@ fn duplicates<'a>(c: &mut Checking<'_, 'a>, at: &str, known: &Known<'a>, rule: &
     }
 }
 
-fn clock<'a>(c: &mut Checking<'_, 'a>, at: &str, known: &Known<'a>, clock: &Json) {
-    let Some(map) = clock.as_object() else { return c.error(at, "expected an object") };
-    c.keys(at, map, &["label", "from", "restart_on", "runs_if", "pause_if", "met_if", "limits", "calendar", "warn_before"]);
-    match map.get("from").and_then(Json::as_str) {
-        Some(path) => {
-            c.path(format!("{at}/from"), known, path);
-        }
-        None => c.error(format!("{at}/from"), "`from` is missing: the date at which the clock starts"),
-    }
-    let limits = map.get("limits").and_then(Json::as_array);
-    if limits.is_none_or(Vec::is_empty) {
-        c.error(format!("{at}/limits"), "a clock needs a limit");
-    }
-    for (index, limit) in limits.into_iter().flatten().enumerate() {
-        match limit.get("within") {
-            Some(within) => c.duration(&format!("{at}/limits/{index}/within"), within),
-            None => c.error(format!("{at}/limits/{index}"), "`within` is missing"),
-        }
-    }
-    for (index, span) in map.get("warn_before").and_then(Json::as_array).into_iter().flatten().enumerate() {
-        c.duration(&format!("{at}/warn_before/{index}"), span);
-    }
-    for (index, event) in map.get("restart_on").and_then(Json::as_array).into_iter().flatten().enumerate() {
-        activities(c, &format!("{at}/restart_on/{index}/activity"), event.get("activity"));
-    }
-    if let Some(calendar) = map.get("calendar") {
-        c.calendar(&format!("{at}/calendar"), calendar);
-    }
+fn activities(c: &mut Checking<'_, '_>, at: &str, kinds: Option<&Json>) {
+    let kinds: Vec<&str> = kinds.and_then(Json::as_array).into_iter().flatten().map(|kind| kind.as_str().unwrap_or_default()).collect();
+    kinds_of_activity(c, at, &kinds);
 }
 
 /// Kinds of activities: options of `core.activity.type`, or `any`.
-fn activities(c: &mut Checking<'_, '_>, at: &str, kinds: Option<&Json>) {
+pub(super) fn kinds_of_activity(c: &mut Checking<'_, '_>, at: &str, kinds: &[&str]) {
     let options = c.world.entity("core", "activity").and_then(|activity| activity.field("type")).and_then(|field| field.settings.get("options"));
     let Some(options) = options.and_then(Json::as_object) else { return };
     let offered: Vec<&str> = options.keys().map(String::as_str).chain(["any"]).collect();
-    for (index, kind) in kinds.and_then(Json::as_array).into_iter().flatten().enumerate() {
-        if let Some(kind) = kind.as_str() {
-            c.one_of(format!("{at}/{index}"), "kind of activity", kind, offered.clone());
-        }
+    for (index, kind) in kinds.iter().enumerate() {
+        c.one_of(format!("{at}/{index}"), "kind of activity", kind, offered.clone());
     }
 }

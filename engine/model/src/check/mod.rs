@@ -17,6 +17,7 @@ mod app;
 mod approvals;
 mod automations;
 mod checking;
+mod clocks;
 mod dashboards;
 mod entities;
 mod exchange;

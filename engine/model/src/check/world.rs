@@ -8,6 +8,7 @@ use indexmap::IndexMap;
 
 use crate::doc::{App, Entity, Field, OwnerMode};
 use crate::name::{Name, is_name};
+use crate::schema::ClockPart;
 
 /// The entity of people.
 pub(super) const USER: &str = "core.user";
@@ -141,7 +142,10 @@ impl<'a> World<'a> {
         let mut names = path.split('.').peekable();
         let mut hops = 0;
         while let Some(name) = names.next() {
-            if here.is_clock(name) || name == "approvals" && here.has_flow {
+            if here.is_clock(name) {
+                return self.part_of_clock(here, name, names.next(), names.next().is_none());
+            }
+            if name == "approvals" && here.has_flow {
                 return Ok(Reached::Other);
             }
             let is_last = names.peek().is_none();
@@ -179,6 +183,19 @@ impl<'a> World<'a> {
                 "owner" | "created_by" | "updated_by" => self.entities.get(USER),
                 "department" => self.entities.get(DEPARTMENT),
                 _ => return Err(format!("`{name}` is not a reference to one record")),
+            }),
+        }
+    }
+
+    /// What a clock tells: when it is due, and how it stands.
+    fn part_of_clock(&self, entity: &Known<'a>, clock: &str, part: Option<&str>, is_last: bool) -> Result<Reached<'a>, Lost> {
+        let told = ClockPart::TOLD.map(ClockPart::as_str);
+        match part {
+            Some(part) if is_last && told.contains(&part) => Ok(Reached::Other),
+            Some(part) => Err(Lost { message: format!("the clock `{clock}` tells no `{part}`"), hint: crate::hint::nearest(part, told) }),
+            None => Err(Lost {
+                message: format!("`{}` has no field `{clock}`; its clock tells {clock}.due_at and {clock}.state", entity.name),
+                hint: None,
             }),
         }
     }

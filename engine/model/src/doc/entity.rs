@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::doc::{Condition, Field};
+use crate::doc::{Clock, Condition, Field};
 use crate::filter::Filter;
 use crate::label::Label;
 use crate::name::Name;
@@ -130,7 +130,7 @@ pub struct Entity {
     pub locked_except: Vec<Name>,
     /// Clocks that run on a record.
     #[serde(skip_serializing_if = "IndexMap::is_empty")]
-    pub clocks: IndexMap<Name, Json>,
+    pub clocks: IndexMap<Name, Clock>,
     /// How following up is measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub follow_up: Option<Json>,

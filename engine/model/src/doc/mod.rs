@@ -4,6 +4,7 @@
 mod app;
 pub mod approval;
 mod approver;
+mod clock;
 mod entity;
 mod field;
 pub mod folders;
@@ -16,6 +17,7 @@ mod web_form;
 
 pub use app::{App, AppInfo, Demo, DemoFile, FORMAT, MenuItem, OnUpgrade, Package, Seed, TodayItem};
 pub use approval::Approval;
+pub use clock::{Clock, ClockLimit, RestartOn, RestartOnActivity, RestartOnChanged, RestartOnCreated, SpanIn, TimeSpan};
 pub use entity::{DepartmentMode, Entity, MemberRight, OwnerMode, Rule, UniqueKey};
 pub use field::{COMMON_KEYS, ChoiceOption, Condition, Field, FieldCommon, Fill, FillFind, FillFrom, FindOne};
 pub use pipeline::{ChecklistItem, ConditionalRequirement, Next, Pipeline, Requirement, Stage, StageKind, Transition};

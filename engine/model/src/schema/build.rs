@@ -12,9 +12,10 @@ use crate::fault::Diagnostic;
 use crate::field::sealed::{self, Seal};
 use crate::field::{self, CompileContext, Compiled, Role, RollupFn, Shape, TypedField};
 use crate::name::{EntityName, Name};
+use crate::schema::draft::{EntityDraft, FieldDraft, clock_field, system_field};
 use crate::schema::layout::{Layout, physical};
-use crate::schema::system::{self, Holds, IdField};
-use crate::schema::{ColumnDef, EntityDef, EntityId, FieldDef, FieldId, InverseDef, LineOf, Referrer, Schema, Via};
+use crate::schema::system;
+use crate::schema::{ClockDef, ClockPart, ColumnDef, EntityDef, EntityId, FieldDef, FieldId, InverseDef, LineOf, Referrer, Schema, Via};
 
 /// Whether an expression is computed on read (it depends on the clock in the plain way that SQL can follow).
 pub type IsOnRead<'a> = &'a dyn Fn(&str) -> bool;
@@ -49,27 +50,6 @@ struct Building<'a> {
     drafts: Vec<EntityDraft>,
     by_name: HashMap<Box<str>, usize>,
     faults: Vec<Diagnostic>,
-}
-
-struct EntityDraft {
-    name: EntityName,
-    doc: Entity,
-    /// The app of each field that an extension added.
-    added_by: HashMap<Name, Name>,
-    fields: Vec<FieldDraft>,
-    is_line: bool,
-}
-
-struct FieldDraft {
-    name: Name,
-    app: Name,
-    doc: Field,
-    role: Role,
-    shape: Shape,
-    typed: Option<Arc<dyn TypedField>>,
-    system: bool,
-    targets: Vec<usize>,
-    pointer: String,
 }
 
 fn pointer(app: &str, entity: &str, field: &str) -> String {
@@ -113,7 +93,7 @@ impl Building<'_> {
                 }
                 draft.doc.rules.extend(extension.rules.clone());
                 draft.doc.unique.extend(extension.unique.clone());
-                draft.doc.clocks.extend(extension.clocks.clone());
+                draft.doc.clocks.extend(extension.clocks.iter().map(|(name, clock)| (name.clone(), clock.qualified(app_name.as_str()))));
                 draft.doc.duplicates.extend(extension.duplicates.clone());
                 draft.doc.indexes.extend(extension.indexes.clone());
             }
@@ -154,6 +134,14 @@ impl Building<'_> {
                     Err(faults) => self.faults.extend(faults),
                 }
             }
+            for (name, clock) in &draft.doc.clocks {
+                for part in ClockPart::ALL {
+                    match clock_field(name, clock, part, &own_app) {
+                        Ok(field) => draft.fields.push(field),
+                        Err(faults) => self.faults.extend(faults),
+                    }
+                }
+            }
             for name in ordered(&draft.doc) {
                 let Some(doc) = draft.doc.fields.get(&name) else { continue };
                 let app_name = draft.added_by.get(&name).unwrap_or(&own_app).clone();
@@ -169,6 +157,7 @@ impl Building<'_> {
                             shape,
                             typed: None,
                             system: false,
+                            clock: None,
                             targets: Vec::new(),
                             pointer: at,
                         });
@@ -358,7 +347,7 @@ impl Building<'_> {
             let generation = self.layout.generation(draft.name.as_str(), field.name.as_str());
             let specs = if on_read { Vec::new() } else { field.typed.as_ref().map(|typed| typed.columns()).unwrap_or_default() };
             for spec in specs {
-                let mut name = field.name.to_string();
+                let mut name = field.name.as_str().replace('.', "__");
                 if generation > 1 {
                     name = format!("{name}__{generation}");
                 }
@@ -377,6 +366,7 @@ impl Building<'_> {
                 typed: field.typed.clone(),
                 slots: start..columns.len(),
                 system: field.system,
+                clock: field.clock.clone(),
                 targets: field.targets.iter().map(|target| entity_id(*target)).collect(),
                 on_read,
                 link_table: (many && !on_read).then(|| {
@@ -385,6 +375,7 @@ impl Building<'_> {
                 }),
             });
         }
+        let clocks = draft.doc.clocks.keys().filter_map(|name| ClockDef::of(name, &fields)).collect();
         let field_by_name = fields.iter().map(|field| (field.name.as_str().into(), field.id)).collect();
         let tree = fields.iter().find(|field| matches!(&field.role, Role::Reference(spec) if spec.tree)).map(|field| field.id);
         let stages = fields.iter().filter(|field| matches!(field.role, Role::Stage { .. })).map(|field| field.id).collect();
@@ -404,6 +395,7 @@ impl Building<'_> {
             department: draft.doc.department,
             members: draft.doc.members.clone(),
             line_of: None,
+            clocks,
         }
     }
 
@@ -498,7 +490,7 @@ impl Building<'_> {
 }
 
 /// The currency of an app that names none.
-const DEFAULT_CURRENCY: &str = "USD";
+pub(super) const DEFAULT_CURRENCY: &str = "USD";
 
 fn currency_of(app: &App) -> String {
     app.app.currency.clone().unwrap_or_else(|| DEFAULT_CURRENCY.to_owned())
@@ -523,21 +515,6 @@ fn compile_field(doc: &Field, app_name: &str, app: &App, apps: &IndexMap<Name, A
     let options = |name: &str| option_list(apps, app_name, name);
     let stages = |name: &str| app.pipelines.get(name).map(|pipeline| pipeline.stage_options());
     kind.compile(doc, &CompileContext { currency: &currency_of(app), options: &options, stages: &stages })
-}
-
-fn system_field(name: Name, holds: Holds, app: &Name) -> Result<FieldDraft, Vec<Diagnostic>> {
-    let doc = holds.document();
-    let (role, shape) = match holds {
-        Holds::Id | Holds::User | Holds::Department => (holds.role(), Shape::Own(Arc::new(IdField))),
-        Holds::Number | Holds::Moment => (holds.role(), Shape::Like(Box::new(doc.clone()))),
-        Holds::Approval => {
-            let kind = field::kind(&doc.kind).ok_or_else(|| vec![Diagnostic::error("", format!("there is no kind `{}`", doc.kind))])?;
-            let Compiled { role, shape } =
-                kind.compile(&doc, &CompileContext { currency: DEFAULT_CURRENCY, options: &|_| None, stages: &|_| None })?;
-            (role, shape)
-        }
-    };
-    Ok(FieldDraft { name, app: app.clone(), doc, role, shape, typed: None, system: true, targets: Vec::new(), pointer: String::new() })
 }
 
 /// The names of an entity's fields in their order; fields that the order misses come last.

@@ -16,11 +16,14 @@ use crate::name::{EntityName, Name};
 use crate::value::{Storage, Value};
 
 mod build;
+mod clock;
+mod draft;
 mod layout;
 mod system;
 
 pub(crate) use build::option_list;
 pub use build::{IsOnRead, build};
+pub use clock::{ClockDef, ClockPart};
 pub use layout::{ColumnNote, Layout, next_layout, physical};
 pub use system::SYSTEM_FIELDS;
 
@@ -82,6 +85,8 @@ pub struct EntityDef {
     pub members: Vec<MemberRight>,
     /// Where this is a line entity: the parent and the reference to it.
     pub line_of: Option<LineOf>,
+    /// The clocks that run on its records, each with where it keeps its state.
+    pub clocks: Vec<ClockDef>,
 }
 
 /// That an entity's records are lines of another's.
@@ -153,6 +158,8 @@ pub struct FieldDef {
     pub system: bool,
     /// The entities that it points at: one for references and lines, some for any-references (empty: any).
     pub targets: Vec<EntityId>,
+    /// The clock whose state it is a part of, and which part.
+    pub clock: Option<(Name, ClockPart)>,
     /// Computed on read: a formula that depends on the clock. It has no cells.
     pub on_read: bool,
     /// The link table of a kind that holds many.
@@ -247,6 +254,18 @@ impl FieldDef {
     #[must_use]
     pub fn cells<'a>(&self, record: &'a [Value]) -> &'a [Value] {
         record.get(self.slots.clone()).unwrap_or(&[])
+    }
+
+    /// Whether it is the engine's own and told to nobody.
+    #[must_use]
+    pub fn inner(&self) -> bool {
+        self.clock.as_ref().is_some_and(|(_, part)| !part.is_told())
+    }
+
+    /// The name by which a role grants it: a part of a clock goes by the clock.
+    #[must_use]
+    pub fn granted_as(&self) -> &Name {
+        self.clock.as_ref().map_or(&self.name, |(clock, _)| clock)
     }
 
     /// Whether the engine computes it: nobody writes it.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use model::field::Role;
 use model::filter::MAX_HOPS;
+use model::schema::ClockPart;
 use model::{EntityDef, EntityId, FieldDef};
 
 use super::functions::FUNCTIONS;
@@ -40,6 +41,8 @@ pub(super) enum Here<'a> {
     Record { root: Root, hops: Vec<Hop>, entity: &'a EntityDef },
     /// A field of a record.
     Field { root: Root, hops: Vec<Hop>, entity: &'a EntityDef, field: &'a FieldDef },
+    /// A clock of a record.
+    Clock { root: Root, hops: Vec<Hop>, entity: &'a EntityDef, clock: &'a str },
     /// The app's settings.
     Settings,
     /// Things given under one name, by key.
@@ -111,6 +114,7 @@ impl<'a> Names<'a> {
         match here {
             Here::Record { root, hops, entity } => self.field(root, hops, entity, name, spot, false),
             Here::Field { root, hops, entity, field } => self.below(root, hops, entity, field, name, spot),
+            Here::Clock { root, hops, entity, clock } => self.part_of_clock(root, hops, entity, clock, name, spot),
             Here::Settings => self.setting(name, spot),
             Here::Given(given_name, given) => self.given(given_name, given, name, spot),
             Here::Value(typed) => match typed.kind {
@@ -127,6 +131,9 @@ impl<'a> Names<'a> {
     fn field(&mut self, root: Root, hops: Vec<Hop>, entity: &'a EntityDef, name: &str, spot: Spot, is_bare: bool) -> Option<Here<'a>> {
         if let Some(field) = entity.find(name) {
             return Some(Here::Field { root, hops, entity, field });
+        }
+        if let Some(clock) = entity.clocks.iter().find(|clock| clock.name == *name) {
+            return Some(Here::Clock { root, hops, entity, clock: clock.name.as_str() });
         }
         if entity.inverses.contains_key(name) {
             self.fault(spot, format!("`{name}` is many records; roll them up in a field and use that"));
@@ -177,6 +184,18 @@ impl<'a> Names<'a> {
         self.step(Here::Value(typed), name, spot)
     }
 
+    /// What a clock tells: `first_reply.state`.
+    fn part_of_clock(&mut self, root: Root, hops: Vec<Hop>, entity: &'a EntityDef, clock: &str, name: &str, spot: Spot) -> Option<Here<'a>> {
+        let told = ClockPart::TOLD.map(ClockPart::as_str);
+        match entity.find(&format!("{clock}.{name}")).filter(|_| told.contains(&name)) {
+            Some(field) => Some(Here::Field { root, hops, entity, field }),
+            None => {
+                self.fault_with(spot, format!("the clock `{clock}` tells no `{name}`"), likely(name, told).map(|name| name.to_owned()));
+                None
+            }
+        }
+    }
+
     fn setting(&mut self, name: &str, spot: Spot) -> Option<Here<'a>> {
         let app = self.place.schema.apps.get(self.place.app);
         let Some(field) = app.and_then(|app| app.app.settings.get(name)) else {
@@ -220,6 +239,10 @@ impl<'a> Names<'a> {
             Here::Value(typed) => typed,
             Here::Settings => {
                 self.fault(spot, "`settings` are many; name one, as settings.name");
+                Typed::unknown()
+            }
+            Here::Clock { clock, .. } => {
+                self.fault(spot, format!("`{clock}` is a clock; name what it tells, as {clock}.state"));
                 Typed::unknown()
             }
             Here::Given(name, _) => {

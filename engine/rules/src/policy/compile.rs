@@ -115,7 +115,7 @@ impl<'a> Compiling<'a> {
     }
 
     fn access(&mut self, def: &EntityDef, field: &FieldDef, rights: &[&EntityRights], visible: bool) -> Access {
-        if !visible {
+        if !visible || field.inner() {
             return Access::Hidden;
         }
         let default = if field.doc.common.sensitive { FieldAccess::Masked } else { FieldAccess::Write };
@@ -124,7 +124,7 @@ impl<'a> Compiling<'a> {
         }
         let mut best = Access::Hidden;
         for rights in rights {
-            let access = match rights.fields.get(&field.name) {
+            let access = match rights.fields.get(field.granted_as()) {
                 None => of_word(default),
                 Some(FieldRule::Always(word)) => of_word(*word),
                 Some(FieldRule::Scoped(scoped)) => {
@@ -151,7 +151,7 @@ impl<'a> Compiling<'a> {
 
     /// Whether some role grants the field by its name.
     fn named(&self, def: &EntityDef, field: &FieldDef) -> bool {
-        self.rights(def).iter().any(|rights| match rights.fields.get(&field.name) {
+        self.rights(def).iter().any(|rights| match rights.fields.get(field.granted_as()) {
             Some(FieldRule::Always(word)) => *word != FieldAccess::None,
             Some(FieldRule::Scoped(_)) => true,
             None => false,
@@ -207,7 +207,12 @@ fn hide_derived(schema: &Schema, sources: &Sources, compiling: &Compiling<'_>, g
     let hidden: Vec<(EntityId, FieldId)> = schema
         .entities
         .iter()
-        .flat_map(|def| def.fields.iter().filter(|field| field.computed() && !compiling.named(def, field)).map(|field| (def.id, field.id)))
+        .flat_map(|def| {
+            def.fields
+                .iter()
+                .filter(|field| (field.computed() || field.clock.is_some()) && !compiling.named(def, field))
+                .map(|field| (def.id, field.id))
+        })
         .filter(|(entity, field)| !sources.all_of(*entity, *field).iter().all(is_plain))
         .collect();
     for (entity, field) in hidden {

@@ -116,7 +116,7 @@ impl Grants {
                 delete: Arc::new(Predicate::True),
                 create: Create::Yes,
                 export: true,
-                fields: def.fields.iter().map(|_| FieldGrant { access: Access::Write }).collect(),
+                fields: def.fields.iter().map(|field| FieldGrant { access: if field.inner() { Access::Hidden } else { Access::Write } }).collect(),
                 visible: true,
             })
             .collect();

@@ -34,7 +34,7 @@ pub struct SystemView;
 
 impl View for SystemView {
     fn field<'s>(&self, entity: &'s EntityDef, name: &str) -> Option<&'s FieldDef> {
-        entity.find(name)
+        entity.find(name).filter(|field| !field.inner())
     }
 
     fn entity(&self, _: &EntityDef) -> bool {
@@ -123,20 +123,22 @@ fn visible_names<'s>(entity: &'s EntityDef, view: &'s dyn View) -> impl Iterator
 pub fn resolve_path(schema: &Schema, entity: EntityId, text: &str, view: &dyn View, at: &str) -> Result<Path, Violation> {
     let mut hops = Vec::new();
     let mut here = schema.entity(entity);
-    let mut parts = text.split('.').peekable();
-    while let Some(part) = parts.next() {
-        let Some(field) = view.field(here, part) else {
-            return Err(unknown(at, text, likely(part, visible_names(here, view))));
-        };
-        if parts.peek().is_none() {
+    let mut rest = text;
+    loop {
+        // The whole rest first: what a clock tells has a dot in its name.
+        if let Some(field) = view.field(here, rest) {
             return Ok(Path { hops, entity: here.id, field: field.id });
         }
+        let (part, more) = rest.split_once('.').unwrap_or((rest, ""));
+        let Some(field) = view.field(here, part).filter(|_| !more.is_empty()) else {
+            return Err(unknown(at, text, likely(if more.is_empty() { rest } else { part }, visible_names(here, view))));
+        };
         here = step(schema, here, field, view, &mut hops).map_err(|reason| match reason {
             Some(message) => Violation::at(at, Code::Malformed, message),
             None => unknown(at, text, None),
         })?;
+        rest = more;
     }
-    Err(unknown(at, text, None))
 }
 
 fn step<'s>(schema: &'s Schema, here: &EntityDef, field: &FieldDef, view: &dyn View, hops: &mut Vec<Hop>) -> Result<&'s EntityDef, Option<Message>> {
