@@ -156,13 +156,15 @@ impl Engine {
         Ok(rows.first().and_then(|row| FileRow::read(row)))
     }
 
-    /// A file for the caller: their own upload, or one on a record and in a field that they may read.
+    /// A file for the caller: their own upload, one on a record and in a field that they may read, or one of an approval that
+    /// they may know of.
     ///
     /// # Errors
     /// `NotFound` where there is none in sight, or its bytes are gone.
     pub async fn file(&self, cx: &Ctx, id: Uuid) -> Result<Download, Error> {
         let row = self.file_row(id).await?.ok_or(Error::NotFound)?;
         let allowed = match (&row.entity, row.record) {
+            (Some(thing), Some(instance)) if thing == crate::approvals::THING => self.knows_approval(cx, instance).await?,
             (Some(entity), Some(record)) => self.shows_file(cx, entity, record, id).await?,
             _ => row.by.is_some() && row.by == cx.caller.user() || matches!(cx.caller, Caller::System),
         };

@@ -10,7 +10,7 @@ use crate::Engine;
 use crate::ctx::Ctx;
 
 /// The calls that every workspace has: method, path, what it does.
-const CALLS: [(&str, &str, &str); 74] = [
+const CALLS: &[(&str, &str, &str)] = &[
     ("post", "/auth/login", "Sign in: {\"email\", \"password\"}"),
     ("post", "/auth/logout", "Sign out"),
     ("post", "/auth/password", "Change one's password: {\"current\", \"new\"}"),
@@ -42,6 +42,8 @@ const CALLS: [(&str, &str, &str); 74] = [
     ("get", "/admin/jobs", "Jobs"),
     ("get", "/admin/secrets/{app}", "The names of an app's secrets"),
     ("patch", "/admin/secrets/{app}", "Set secrets of an app; null removes one"),
+    ("get", "/automations", "All automations, with how many of their runs wait, failed or are dead"),
+    ("post", "/automations/{automation}/switch", "Switch an automation on or off: {\"on\", \"cancel_waiting\"}"),
     ("get", "/automations/runs", "Runs of automations, newest first: automation, state, record, before, limit"),
     ("get", "/automations/runs/{id}", "One run with what each step did"),
     ("post", "/automations/runs/{id}/retry", "Let a run go on from the step that failed"),
@@ -53,10 +55,11 @@ const CALLS: [(&str, &str, &str); 74] = [
     ("get", "/design/revisions", "Published revisions, newest first"),
     ("post", "/design/revisions/{number}/rollback", "Make a former revision current again"),
     ("post", "/approvals", "Begin an approval, or send back what was returned: {\"flow\", \"record\", \"values\", \"select\", \"opinion\"}"),
-    ("get", "/approvals/tasks", "A box of mine: box=todo|done|mine|copied, flow, record, state, unread, limit, after"),
+    ("get", "/approvals/tasks", "A box of mine: box=todo|done|mine|copied, flow, step, record, initiator, since, q, state, unread, limit, after"),
+    ("get", "/approvals/flows", "The flows over what I see, with their steps"),
     ("post", "/approvals/bulk", "Approve many tasks, each for itself: {\"tasks\", \"opinion\"}"),
     ("post", "/approvals/forecast", "Who would decide in which order: {\"flow\", \"record\"}"),
-    ("get", "/approvals/{id}", "An approval: record, tasks, people, path, timeline"),
+    ("get", "/approvals/{id}", "An approval: record, tasks with what I may do, people, path, timeline"),
     ("post", "/approvals/tasks/{id}/approve", "Approve: {\"opinion\", \"values\", \"signature\", \"select\"}"),
     ("post", "/approvals/tasks/{id}/reject", "Reject: {\"opinion\", \"values\"}"),
     ("post", "/approvals/tasks/{id}/return", "Return: {\"to\": initiator, previous or a step, \"resubmit\": straight or replay, \"opinion\"}"),
@@ -84,7 +87,7 @@ const CALLS: [(&str, &str, &str); 74] = [
     ("get", "/me/proxies", "Who stands in for me, and for whom I do"),
     ("post", "/me/proxies", "Set a stand-in: {\"by\", \"from\", \"until\", \"flow\", \"open_tasks\"}"),
     ("delete", "/me/proxies/{id}", "End a stand-in"),
-    ("get", "/records/{entity}/{id}/approvals", "The approvals of a record"),
+    ("get", "/records/{entity}/{id}/approvals", "The approvals of a record, and the flows that I may begin on it"),
 ];
 
 impl Engine {

@@ -1,9 +1,12 @@
-// In charge of what pages do beyond links and forms: the menu, keys, popups, live forms, pickers, boards, calendars, toasts.
+// In charge of what pages do beyond links and forms: the menu, keys, popups, live forms, pickers, boards, calendars, the inbox, toasts.
 // Invariant: without it every page still works; nothing is decided here that the server does not decide again.
 import { watchBoards } from './board.js';
 import { watchCalendars } from './calendar.js';
 import { watchForms } from './form.js';
+import { watchInbox } from './inbox.js';
+import { watchTasks } from './live.js';
 import { watchPickers } from './picker.js';
+import { watchSignatures } from './signature.js';
 import { watchToast } from './toast.js';
 
 const menu = document.querySelector('[data-menu]');
@@ -44,7 +47,7 @@ document.addEventListener('toggle', (event) => {
   const box = popup.querySelector('.popup');
   box.classList.remove('end');
   if (box.getBoundingClientRect().right > document.documentElement.clientWidth - 4) box.classList.add('end');
-  popup.querySelector('.popup input:not([type=hidden])')?.focus();
+  popup.querySelector('.popup input:not([type=hidden]), .popup textarea')?.focus();
 }, true);
 
 document.querySelector('[data-tick-all]')?.addEventListener('change', (event) => {
@@ -71,8 +74,26 @@ for (const input of document.querySelectorAll('[data-link]')) {
   if (input.value.startsWith('/')) input.value = window.location.origin + input.value;
 }
 
+for (const button of document.querySelectorAll('[data-print]')) {
+  button.hidden = false;
+  button.addEventListener('click', () => window.print());
+}
+// Of many inputs for people, one that is empty is enough.
+for (const many of document.querySelectorAll('[data-many], #act .grid')) {
+  const fields = [...many.querySelectorAll('.field:has([data-picker])')].filter((field) => field.dataset.field.includes('.'));
+  const show = () => {
+    const filled = (field) => field && field.querySelector('[data-id]').value !== '';
+    fields.forEach((field, index) => { field.hidden = index > 0 && !filled(field) && !filled(fields[index - 1]); });
+  };
+  many.addEventListener('change', show);
+  show();
+}
+
 watchToast();
 watchPickers();
 watchForms();
 watchBoards();
 watchCalendars();
+watchInbox();
+watchSignatures();
+watchTasks();

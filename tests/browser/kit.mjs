@@ -88,6 +88,19 @@ export async function signIn(page, email = 'admin@demo.local', password = 'trell
   await Promise.all([page.waitForURL((url) => url.pathname !== '/login'), page.click('button[type=submit]')]);
 }
 
+/** Somebody who speaks to the API with a token of their own, to prepare what a journey needs. */
+export async function caller(base, email = 'admin@demo.local', password = 'trellis-demo') {
+  const send = async (method, path, body, token) => {
+    const headers = { 'Content-Type': 'application/json', ...(token ? { Authorization: `Bearer ${token}` } : {}) };
+    const answer = await fetch(`${base}/api/v1${path}`, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+    const text = await answer.text();
+    assert.ok(answer.ok, `${method} ${path}: ${answer.status} ${text}`);
+    return text ? JSON.parse(text) : undefined;
+  };
+  const { token } = await send('POST', '/auth/login', { email, password });
+  return { get: (path) => send('GET', path, undefined, token), post: (path, body) => send('POST', path, body, token) };
+}
+
 /** What hinders people, by the rules of WCAG 2.2 A and AA. */
 export async function barriers(page) {
   // The policy of the page keeps scripts of others out; the debugger may bring one in.

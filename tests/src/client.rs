@@ -58,6 +58,12 @@ impl Client {
         Self { id, ..client }
     }
 
+    /// Sends a file.
+    pub async fn upload(&self, name: &str, kind: &str, bytes: Vec<u8>) -> Answer {
+        let part = reqwest::multipart::Part::bytes(bytes).file_name(name.to_owned()).mime_str(kind).expect("a type");
+        self.send(self.request(Method::POST, "/files").multipart(reqwest::multipart::Form::new().part("file", part))).await
+    }
+
     /// A request by hand. A path that does not begin with `/api` or `//` is below `/api/v1`.
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let url = match path.strip_prefix("//") {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use flow::approval::{Event, Foreseen, Seat, Uncertain, forecast};
+use flow::approval::{Actor, Event, Foreseen, Seat, Uncertain, forecast};
 use model::Message;
 use serde_json::{Map, Value as Json, json};
 use store::Tx;
@@ -13,6 +13,7 @@ use crate::Engine;
 use crate::approvals::drive::{manages, own_facts, plan_of};
 use crate::approvals::facts::Known;
 use crate::approvals::inbox::names;
+use crate::approvals::may::{Before, Choices, choices_json, flow_label, label};
 use crate::approvals::plan::{FlowPlan, watched};
 use crate::approvals::rows::{self, Row, person_json};
 use crate::approvals::{sight, tell, verbs};
@@ -30,6 +31,17 @@ pub struct ForecastAsked {
     pub record: Uuid,
 }
 
+/// What is foreseen of a flow.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Foresight {
+    /// The steps, in order.
+    pub steps: Vec<PathStep>,
+    /// The steps for which the initiator must choose: `[{"step", "label", "among"}]`.
+    pub choose: Json,
+    /// Why it cannot be foreseen to the end.
+    pub uncertain: Option<String>,
+}
+
 /// A step of a path that is foreseen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathStep {
@@ -39,6 +51,8 @@ pub struct PathStep {
     pub label: String,
     /// Who decides there.
     pub people: Vec<Uuid>,
+    /// Their names.
+    pub names: Vec<String>,
     /// Whether it passes without anybody's doing.
     pub automatic: bool,
 }
@@ -60,36 +74,11 @@ impl Engine {
         Ok(told)
     }
 
-    /// The instances of a record that the caller sees, the newest first.
-    ///
-    /// # Errors
-    /// `NotFound` where the record is out of sight.
-    pub async fn approvals_of(&self, cx: &Ctx, entity: model::EntityId, record: Uuid) -> Result<Json, Error> {
-        let cx = cx.clone();
-        self.store()
-            .read(move |tx| {
-                one_in(&cx, tx, entity, record, &Shape::default())?.ok_or(Error::NotFound)?;
-                let facts = own_facts(&cx);
-                let w = Writer::new(&facts, tx);
-                let mut data = Vec::new();
-                for row in rows::of_record(tx, record, false)? {
-                    let plan = plan_of(&w, &row)?;
-                    data.push(json!({
-                        "id": row.id, "flow": plan.name, "number": row.number, "state": row.instance.state.as_str(),
-                        "title": tell::title(&w, &plan, &row, sight::within(&cx, &w, &plan, &row, None)?.as_ref(), &cx.locale)?,
-                        "submitted_at": row.instance.submitted_at, "ended_at": row.instance.ended_at,
-                    }));
-                }
-                Ok(json!({"data": data}))
-            })
-            .await
-    }
-
     /// Who would decide in which order, if it began now; of a flow that runs: from here on.
     ///
     /// # Errors
     /// `NotFound` where the record is out of sight or there is no such flow.
-    pub async fn foresee(&self, cx: &Ctx, asked: ForecastAsked) -> Result<(Vec<PathStep>, Vec<String>, Option<String>), Error> {
+    pub async fn foresee(&self, cx: &Ctx, asked: ForecastAsked) -> Result<Foresight, Error> {
         let cx = cx.clone();
         self.store()
             .read(move |tx| {
@@ -118,15 +107,28 @@ impl Engine {
                 if let Some(error) = known.failed.take() {
                     return Err(error);
                 }
-                let steps = told.steps.iter().map(|step| path_step(&cx, &plan, step)).collect();
-                Ok((steps, told.choose.iter().map(ToString::to_string).collect(), told.uncertain.map(|why| uncertain(&cx, why, manages))))
+                let before = Before { plan: &plan, instance: &instance, known: &known, actor: Actor::default(), now: cx.now, locale: &cx.locale };
+                let choices: Vec<_> = told.choose.iter().map(|step| Ok((step.clone(), before.among(step)?))).collect::<Result<_, Error>>()?;
+                let among = choices.iter().filter_map(|(_, among)| among.as_ref()).flatten();
+                let names = names(&cx, &w, told.steps.iter().flat_map(|step| &step.people).chain(among).copied())?;
+                Ok(Foresight {
+                    steps: told.steps.iter().map(|step| path_step(&cx, &plan, step, &names)).collect(),
+                    choose: choices_json(&plan, &choices, &names, &cx.locale),
+                    uncertain: told.uncertain.map(|why| uncertain(&cx, why, manages)),
+                })
             })
             .await
     }
 }
 
-fn path_step(cx: &Ctx, plan: &FlowPlan, step: &Foreseen) -> PathStep {
-    PathStep { step: step.node.to_string(), label: label(cx, plan, step.node.as_str()), people: step.people.clone(), automatic: step.automatic }
+fn path_step(cx: &Ctx, plan: &FlowPlan, step: &Foreseen, names: &BTreeMap<Uuid, String>) -> PathStep {
+    PathStep {
+        step: step.node.to_string(),
+        label: label(plan, step.node.as_str(), &cx.locale),
+        people: step.people.clone(),
+        names: step.people.iter().map(|person| names.get(person).cloned().unwrap_or_default()).collect(),
+        automatic: step.automatic,
+    }
 }
 
 /// Why a path is not certain, in words: what went wrong may tell what the record holds, so only those who mend it hear it.
@@ -136,10 +138,6 @@ fn uncertain(cx: &Ctx, why: Uncertain, manages: bool) -> String {
         Uncertain::Stuck(_) => Message::new("approval_uncertain_stuck").text(&cx.locale),
         Uncertain::Way => Message::new("approval_uncertain").text(&cx.locale),
     }
-}
-
-fn label(cx: &Ctx, plan: &FlowPlan, step: &str) -> String {
-    plan.flow.node(step).and_then(|node| node.label.as_ref()).map_or_else(|| step.to_owned(), |label| label.get(&cx.locale).to_owned())
 }
 
 fn detail(cx: &Ctx, tx: &Tx, id: Uuid) -> Result<Json, Error> {
@@ -165,14 +163,19 @@ fn detail(cx: &Ctx, tx: &Tx, id: Uuid) -> Result<Json, Error> {
     if let Some(error) = known.failed.take() {
         return Err(error);
     }
-    let people = people_in(&row, &events, &told.steps);
+    let before =
+        Before { plan: &plan, instance: &row.instance, known: &known, actor: Actor { person: me, manages }, now: cx.now, locale: &cx.locale };
+    let mine = row.instance.tasks().filter(|seat| me.is_some_and(|me| sight::has(&row, seat, me)));
+    let choices: Vec<(u32, Choices)> = mine.map(|seat| Ok((seat.id, before.to_choose(seat.id)?))).collect::<Result<_, Error>>()?;
+    let mut people = people_in(&row, &events, &told.steps);
+    people.extend(choices.iter().flat_map(|(_, choices)| choices).filter_map(|(_, among)| among.as_ref()).flatten());
     let names = names(cx, &w, people.into_iter())?;
     let path: Vec<Json> = told
         .steps
         .iter()
         .map(|step| {
             let people: Vec<Json> = step.people.iter().map(|person| person_json(&names, Some(*person))).collect();
-            json!({"step": step.node, "label": label(cx, &plan, step.node.as_str()), "people": people, "automatic": step.automatic})
+            json!({"step": step.node, "label": label(&plan, step.node.as_str(), &cx.locale), "people": people, "automatic": step.automatic})
         })
         .collect();
     let def = cx.app.schema.entity(plan.entity);
@@ -185,7 +188,7 @@ fn detail(cx: &Ctx, tx: &Tx, id: Uuid) -> Result<Json, Error> {
     Ok(json!({
         "id": row.id,
         "flow": plan.name,
-        "flow_label": plan.flow.label.as_ref().map_or(plan.flow.name.as_str(), |label| label.get(&cx.locale)),
+        "flow_label": flow_label(&plan, &cx.locale),
         "number": row.number,
         "title": tell::title(&w, &plan, &row, sight.as_ref(), &cx.locale)?,
         "entity": row.entity,
@@ -201,13 +204,15 @@ fn detail(cx: &Ctx, tx: &Tx, id: Uuid) -> Result<Json, Error> {
         "ended_at": row.instance.ended_at,
         "copied": me.is_some_and(|me| row.instance.copied.contains_key(&me)),
         "manages": manages,
+        "may": before.with_instance(&names),
         "parked": row.instance.parked().filter_map(parked).collect::<Vec<_>>(),
-        "tasks": tasks(cx, &plan, &row, &names, me),
+        "tasks": tasks(&before, &row, &names, &choices),
         "people": seats(cx, &plan, &row, &names),
         "path": path,
         "uncertain": told.uncertain.map(|why| uncertain(cx, why, manages)),
         "changed": changes(&row, me, &now_watched, &shown_field),
-        "timeline": events.iter().map(|(seq, at, by, event)| line(*seq, *at, *by, event, &names, &shown_field, manages)).collect::<Vec<_>>(),
+        "timeline": events.iter().map(|happened| line(&before, happened, &names, &shown_field)).collect::<Vec<_>>(),
+        "names": names,
     }))
 }
 
@@ -218,30 +223,47 @@ fn record(sight: Option<&Ctx>, tx: &Tx, plan: &FlowPlan, row: &Row) -> Result<Js
     serde_json::from_slice(&answer.json).map_err(|error| Error::Internal(error.to_string()))
 }
 
-fn tasks(cx: &Ctx, plan: &FlowPlan, row: &Row, names: &BTreeMap<Uuid, String>, me: Option<Uuid>) -> Vec<Json> {
+fn tasks(before: &Before<'_>, row: &Row, names: &BTreeMap<Uuid, String>, choices: &[(u32, Choices)]) -> Vec<Json> {
+    let (plan, me) = (before.plan, before.actor.person);
     let told = |seat: &Seat| {
         let visit = row.instance.visit(seat.visit)?;
         let mine = me.is_some_and(|me| sight::has(row, seat, me));
-        let doc = plan.flow.node(visit.node.as_str()).and_then(flow::approval::Node::decision);
+        let node = plan.flow.node(visit.node.as_str())?;
+        let doc = node.decision();
+        let choose = choices.iter().find(|(id, _)| *id == seat.id).map_or(&[][..], |(_, choices)| choices);
         Some(json!({
             "id": row.task_id(seat.id),
             "step": visit.node,
-            "label": label(cx, plan, visit.node.as_str()),
-            "kind": plan.flow.node(visit.node.as_str()).map(flow::approval::Node::kind),
+            "label": label(plan, visit.node.as_str(), before.locale),
+            "help": doc.and_then(|doc| doc.help.as_ref()).map(|help| help.get(before.locale)),
+            "kind": node.kind(),
             "state": seat.state.as_str(),
             "principal": person_json(names, seat.principal),
             "holder": person_json(names, seat.holder),
             "delegate": person_json(names, seat.delegate),
+            "pool": if seat.holder.is_none() { visit.pool.iter().map(|person| person_json(names, Some(*person))).collect() } else { Vec::new() },
             "mine": mine,
             "opened_at": seat.opened_at,
+            "due_at": due_at(row, seat.id),
             "actions": doc.map(|doc| doc.actions.clone()),
             "return": doc.map(|doc| doc.back.clone()),
             "opinion": doc.map(|doc| doc.opinion),
             "signature": doc.map(|doc| doc.signature),
             "fields": if mine { json!(plan.flow.fields(visit.node.as_str())) } else { Json::Null },
+            "choose": choices_json(plan, choose, names, before.locale),
+            "may": before.with_task(seat, node),
         }))
     };
     row.instance.tasks().filter_map(told).collect()
+}
+
+/// When the next deadline of a task is.
+pub(super) fn due_at(row: &Row, seat: u32) -> Option<chrono::DateTime<chrono::Utc>> {
+    let of_seat = row.instance.timers.iter().filter_map(|timer| match timer.kind {
+        flow::approval::TimerKind::Deadline { seat: there, .. } if there == seat => Some(timer.due),
+        _ => None,
+    });
+    of_seat.min()
 }
 
 /// Who decided, waits or was not needed, step by step, with the time that each took.
@@ -262,7 +284,7 @@ fn seats(cx: &Ctx, plan: &FlowPlan, row: &Row, names: &BTreeMap<Uuid, String>) -
             })
             .collect();
         json!({
-            "step": visit.node, "label": label(cx, plan, visit.node.as_str()), "round": visit.round, "outcome": visit.outcome,
+            "step": visit.node, "label": label(plan, visit.node.as_str(), &cx.locale), "round": visit.round, "outcome": visit.outcome,
             "superseded": visit.superseded, "reason": visit.reason, "entered_at": visit.entered_at, "ended_at": visit.ended_at, "seats": seats,
         })
     });
@@ -285,15 +307,8 @@ fn changes(row: &Row, me: Option<Uuid>, now: &Json, shown: &dyn Fn(&str) -> bool
 
 /// An event as the timeline shows it: without the fields that the reader may not see, and what went wrong only in whole for
 /// those who mend it.
-fn line(
-    seq: i64,
-    at: chrono::DateTime<chrono::Utc>,
-    by: Option<Uuid>,
-    event: &Event,
-    names: &BTreeMap<Uuid, String>,
-    shown: &dyn Fn(&str) -> bool,
-    manages: bool,
-) -> Json {
+fn line(before: &Before<'_>, happened: &rows::Happened, names: &BTreeMap<Uuid, String>, shown: &dyn Fn(&str) -> bool) -> Json {
+    let (seq, at, by, event) = happened;
     let mut json = serde_json::to_value(event).unwrap_or_default();
     fn without(json: &mut Json, shown: &dyn Fn(&str) -> bool) {
         match json {
@@ -308,23 +323,56 @@ fn line(
         }
     }
     without(&mut json, shown);
-    if let Some(map) = json.as_object_mut() {
-        match event {
-            Event::Parked { .. } if !manages => drop(map.remove("reason")),
-            Event::Acted { error: Some(_), .. } if !manages => drop(map.insert("error".to_owned(), Json::from("failed"))),
-            _ => {}
-        }
-        map.insert("seq".to_owned(), seq.into());
-        map.insert("at".to_owned(), json!(at));
-        map.insert("by".to_owned(), person_json(names, by));
+    let Some(map) = json.as_object_mut() else { return json };
+    match event {
+        Event::Parked { .. } if !before.actor.manages => drop(map.remove("reason")),
+        Event::Acted { error: Some(_), .. } if !before.actor.manages => drop(map.insert("error".to_owned(), Json::from("failed"))),
+        _ => {}
     }
+    let seat = map.get("seat").and_then(Json::as_u64).and_then(|seat| u32::try_from(seat).ok()).and_then(|seat| before.instance.seat(seat));
+    let visit = seat.map(|seat| seat.visit).or_else(|| map.get("visit").and_then(Json::as_u64).and_then(|visit| u32::try_from(visit).ok()));
+    let own =
+        ["node", "at", "to"].into_iter().find_map(|key| map.get(key).and_then(Json::as_str)).filter(|step| before.plan.flow.node(step).is_some());
+    let step = visit.and_then(|visit| before.instance.visit(visit)).map(|visit| visit.node.as_str()).or(own).map(str::to_owned);
+    let target = map.get("to").and_then(Json::as_str).filter(|step| before.plan.flow.node(step).is_some());
+    let more = [
+        ("to_label", target.map(|step| json!(label(before.plan, step, before.locale)))),
+        ("label", step.as_deref().map(|step| json!(label(before.plan, step, before.locale)))),
+        ("step", step.map(Json::from)),
+        ("principal", seat.map(|seat| person_json(names, seat.principal))),
+        // Of a vote: how long the task was before whoever gave it.
+        (
+            "seconds",
+            seat.filter(|_| matches!(event, Event::Voted { .. })).and_then(|seat| seat.opened_at).map(|opened| json!((*at - opened).num_seconds())),
+        ),
+    ];
+    map.extend(more.into_iter().filter_map(|(key, json)| Some((key.to_owned(), json?))));
+    map.insert("seq".to_owned(), (*seq).into());
+    map.insert("at".to_owned(), json!(at));
+    map.insert("by".to_owned(), person_json(names, *by));
     json
 }
 
 fn people_in(row: &Row, events: &[rows::Happened], path: &[Foreseen]) -> Vec<Uuid> {
     let mut people: Vec<Uuid> = row.instance.initiator.into_iter().collect();
     people.extend(row.instance.seats.iter().flat_map(|seat| [seat.principal, seat.holder, seat.decided_by, seat.delegate]).flatten());
-    people.extend(events.iter().filter_map(|(_, _, by, _)| *by));
+    people.extend(row.instance.tasks().filter_map(|seat| row.instance.visit(seat.visit)).flat_map(|visit| visit.pool.iter().copied()));
+    people.extend(row.instance.copied.keys().copied());
+    for (_, _, by, event) in events {
+        people.extend(*by);
+        match event {
+            Event::Transferred { from, to, holder, .. } => people.extend(from.iter().chain([to, holder])),
+            Event::HolderChanged { holder, .. } => people.push(*holder),
+            Event::Delegated { to, .. } => people.push(*to),
+            Event::Commented { mentions, .. } => people.extend(mentions),
+            Event::Copied { people: copied, .. } => people.extend(copied),
+            Event::VisitOpened { seats, .. } | Event::SeatsAdded { seats, .. } => {
+                people.extend(seats.iter().flat_map(|seat| [seat.principal, seat.holder]).flatten())
+            }
+            Event::Submitted { select, .. } | Event::Selected { select, .. } => people.extend(select.values().flatten()),
+            _ => {}
+        }
+    }
     people.extend(path.iter().flat_map(|step| step.people.iter().copied()));
     people
 }

@@ -378,7 +378,7 @@ pub(crate) fn plan_of(w: &Writer<'_>, row: &rows::Row) -> Result<Arc<FlowPlan>, 
 }
 
 /// Whether two flows close different fields: then both may run on one record.
-fn disjoint(a: &FlowPlan, b: &FlowPlan) -> bool {
+pub(super) fn disjoint(a: &FlowPlan, b: &FlowPlan) -> bool {
     use model::doc::approval::LockMode;
     let open = |plan: &FlowPlan| plan.flow.settings.lock.mode == LockMode::Editable;
     if open(a) || open(b) {

@@ -1,5 +1,6 @@
 //! In charge of the boxes: what one has to decide, has decided, has asked for, has a copy of.
 //! Invariant: a box holds only what is the caller's own; titles show only what the caller may read.
+//! Invariant: a page ends at a moment and an id, so that nothing is passed over where much came at one moment.
 
 use std::collections::BTreeMap;
 
@@ -58,14 +59,44 @@ pub struct BoxRequest {
     pub flow: Option<String>,
     /// Of one record only.
     pub record: Option<Uuid>,
+    /// At one step only.
+    pub step: Option<String>,
+    /// That one person asked for.
+    pub initiator: Option<Uuid>,
+    /// From this moment on.
+    pub since: Option<DateTime<Utc>>,
+    /// With these words in title, number or the initiator's name.
+    pub text: Option<String>,
     /// `mine`: in one state only.
     pub state: Option<String>,
     /// `copied`: those that were not read.
     pub unread: bool,
     /// How many.
     pub limit: u32,
-    /// Before this moment.
-    pub before: Option<DateTime<Utc>>,
+    /// Behind this place.
+    pub after: Option<Place>,
+}
+
+/// Where a page of a box ended: the moment and the id of its last line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    at: DateTime<Utc>,
+    id: Uuid,
+}
+
+impl Place {
+    /// The place that an answer named.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (at, id) = text.split_once('_')?;
+        Some(Self { at: DateTime::from_timestamp_micros(at.parse().ok()?)?, id: Uuid::try_parse(id).ok()? })
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(to, "{}_{}", self.at.timestamp_micros(), self.id.simple())
+    }
 }
 
 impl Engine {
@@ -138,55 +169,115 @@ fn page(cx: &Ctx, tx: &Tx, request: &BoxRequest) -> Result<Json, Error> {
         "mine_running": tx.how_many(&APPROVAL, &[Cond::Eq("initiator", Value::Uuid(me)), Cond::In("state", vec![Value::text("running"), Value::text("returned")])])?,
         "copied_unread": tx.how_many(&APPROVAL_COPY, &[Cond::Eq("person", Value::Uuid(me)), Cond::Empty("read_at")])?,
     });
-    let limit = request.limit.clamp(1, 200);
-    let found = found(tx, me, request, limit + 1)?;
-    let has_more = found.len() > limit as usize;
     let facts = own_facts(cx);
     let w = Writer::new(&facts, tx);
-    let mut data = Vec::new();
-    let mut last = None;
-    for (instance, seat, at) in found.into_iter().take(limit as usize) {
-        last = Some(at);
-        let Some(row) = rows::get(tx, instance)? else { continue };
-        let plan = match plan_of(&w, &row) {
-            Err(Error::NotFound) => continue,
-            plan => plan?,
-        };
-        data.push(line(cx, &w, &plan, &row, seat, at)?);
-    }
-    let names = names_of(cx, &w, &data)?;
-    name_people(&mut data, &names);
-    Ok(json!({"data": data, "next": last.filter(|_| has_more), "counts": counts}))
+    let (data, next) = lines(cx, &w, me, request)?;
+    Ok(json!({"data": data, "next": next.map(|place| place.to_string()), "counts": counts}))
 }
 
-type Found = Vec<(Uuid, Option<u32>, DateTime<Utc>)>;
+/// The lines of a page, and where the next one begins.
+fn lines(cx: &Ctx, w: &Writer<'_>, me: Uuid, request: &BoxRequest) -> Result<(Vec<Json>, Option<Place>), Error> {
+    /// Lines that are looked through for words or a person; then the page ends, and the next one goes on.
+    const LOOKED: usize = 1_000;
+    let limit = request.limit.clamp(1, 200);
+    let words = request.text.as_deref().map(model::text::fold).filter(|words| !words.is_empty());
+    let (mut data, mut after, mut looked) = (Vec::new(), request.after, 0);
+    loop {
+        let found = found(w.tx, me, request, after, limit + 1)?;
+        let is_last = found.len() <= limit as usize;
+        let mut lines = Vec::new();
+        for (place, instance, seat) in found.into_iter().take(limit as usize) {
+            let Some(row) = rows::get(w.tx, instance)? else { continue };
+            let plan = match plan_of(w, &row) {
+                Err(Error::NotFound) => continue,
+                plan => plan?,
+            };
+            // A box that has no such column is looked through.
+            let fits = request.initiator.is_none_or(|person| row.instance.initiator == Some(person))
+                && request.flow.as_deref().is_none_or(|flow| row.flow == flow)
+                && request.record.is_none_or(|record| row.record == record)
+                && request.step.as_deref().is_none_or(|step| seat.is_some() || row.instance.open_visits().any(|visit| visit.node == *step));
+            let line = if fits { Some(line(cx, w, &plan, &row, seat, place.at)?) } else { None };
+            lines.push((place, line));
+        }
+        let mut told: Vec<Json> = lines.iter().filter_map(|(_, line)| line.clone()).collect();
+        let names = names_of(cx, w, &told)?;
+        name_people(&mut told, &names);
+        let mut told = told.into_iter();
+        for (place, line) in lines {
+            (after, looked) = (Some(place), looked + 1);
+            let line = line.and_then(|_| told.next()).filter(|line| words.as_deref().is_none_or(|words| says(line, words)));
+            data.extend(line);
+            if data.len() == limit as usize || looked >= LOOKED {
+                return Ok((data, after.filter(|_| !is_last || told.len() > 0)));
+            }
+        }
+        if is_last {
+            return Ok((data, None));
+        }
+    }
+}
 
-fn found(tx: &Tx, me: Uuid, request: &BoxRequest, limit: u32) -> Result<Found, Error> {
-    let (table, mut fit, order, time): (&Table, Vec<Cond<'_>>, &str, usize) = match request.which {
-        Box::Todo => (&APPROVAL_TASK, open_to(me), "at", 9),
-        Box::Done => (&APPROVAL_TASK, vec![Cond::Eq("person", Value::Uuid(me)), Cond::Eq("state", Value::text("done"))], "done_at", 10),
-        Box::Mine => (&APPROVAL, vec![Cond::Eq("initiator", Value::Uuid(me))], "at", 8),
-        Box::Copied => (&APPROVAL_COPY, vec![Cond::Eq("person", Value::Uuid(me))], "at", 3),
+/// Whether a line has folded words in its title, its number or its initiator's name.
+fn says(line: &Json, words: &str) -> bool {
+    [line.get("title"), line.get("number"), line.pointer("/initiator/name")]
+        .into_iter()
+        .flatten()
+        .filter_map(Json::as_str)
+        .any(|text| model::text::fold(text).contains(words))
+}
+
+type Found = Vec<(Place, Uuid, Option<u32>)>;
+
+/// What stands in a box behind a place.
+fn found(tx: &Tx, me: Uuid, request: &BoxRequest, after: Option<Place>, limit: u32) -> Result<Found, Error> {
+    let person = || Cond::Eq("person", Value::Uuid(me));
+    let (table, mut fit, order, time, key, own): (&Table, Vec<Cond<'_>>, &str, usize, &str, usize) = match request.which {
+        Box::Todo => (&APPROVAL_TASK, open_to(me), "at", 9, "id", 3),
+        Box::Done => (&APPROVAL_TASK, vec![person(), Cond::Eq("state", Value::text("done"))], "done_at", 10, "id", 3),
+        Box::Mine => (&APPROVAL, vec![Cond::Eq("initiator", Value::Uuid(me))], "at", 8, "id", 0),
+        Box::Copied => (&APPROVAL_COPY, vec![person()], "at", 3, "instance", 0),
     };
-    if let Some(before) = request.before {
-        fit.push(Cond::Lt(order, Value::Timestamp(before)));
+    if let Some(since) = request.since {
+        fit.push(Cond::Gt(order, Value::Timestamp(since - chrono::Duration::microseconds(1))));
     }
     if request.which != Box::Copied {
         fit.extend(request.flow.as_deref().map(|flow| Cond::Eq("flow", Value::text(flow))));
         fit.extend(request.record.map(|record| Cond::Eq("record", Value::Uuid(record))));
     }
-    if let (Box::Mine, Some(state)) = (request.which, &request.state) {
-        fit.push(Cond::Eq("state", Value::text(state)));
+    match request.which {
+        Box::Todo | Box::Done => fit.extend(request.step.as_deref().map(|step| Cond::Eq("step", Value::text(step)))),
+        Box::Mine => {
+            fit.extend(request.state.as_deref().map(|state| Cond::Eq("state", Value::text(state))));
+            fit.extend(request.initiator.map(|person| Cond::Eq("initiator", Value::Uuid(person))));
+        }
+        Box::Copied if request.unread => fit.push(Cond::Empty("read_at")),
+        Box::Copied => {}
     }
-    if request.which == Box::Copied && request.unread {
-        fit.push(Cond::Empty("read_at"));
+    let orders = [(order, true), (key, true)];
+    let mut rows = Vec::new();
+    match after {
+        None => rows = tx.find(table, &fit, &orders, limit)?,
+        Some(place) => {
+            let now = Value::Timestamp(place.at);
+            let same = [Cond::Eq(order, now.clone()), Cond::Lt(key, Value::Uuid(place.id))];
+            rows.extend(tx.find(table, &fit.iter().cloned().chain(same).collect::<Vec<_>>(), &orders, limit)?);
+            let left = limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(limit));
+            if left > 0 {
+                fit.push(Cond::Lt(order, now));
+                rows.extend(tx.find(table, &fit, &orders, left)?);
+            }
+        }
     }
-    let rows = tx.find(table, &fit, &[(order, true)], limit)?;
     let seat = |row: &[Value]| match request.which {
         Box::Todo | Box::Done => row.get(1).and_then(Value::as_int).and_then(|seat| u32::try_from(seat).ok()),
         Box::Mine | Box::Copied => None,
     };
-    Ok(rows.iter().filter_map(|row| Some((row.first()?.as_uuid()?, seat(row), row.get(time)?.as_timestamp()?))).collect())
+    let read = |row: &Vec<Value>| {
+        let place = Place { at: row.get(time)?.as_timestamp()?, id: row.get(own)?.as_uuid()? };
+        Some((place, row.first()?.as_uuid()?, seat(row)))
+    };
+    Ok(rows.iter().filter_map(read).collect())
 }
 
 /// One instance or task, as lists show it.
@@ -204,15 +295,11 @@ fn line(cx: &Ctx, w: &Writer<'_>, plan: &FlowPlan, row: &Row, seat: Option<u32>,
         }
         None => Json::Null,
     };
-    let due = row.instance.timers.iter().filter_map(|timer| match timer.kind {
-        flow::approval::TimerKind::Deadline { seat: there, .. } if Some(there) == seat => Some(timer.due),
-        _ => None,
-    });
     Ok(json!({
         "task": seat.map(|seat| row.task_id(seat)),
         "id": row.id,
         "flow": plan.name,
-        "flow_label": plan.flow.label.as_ref().map_or(plan.flow.name.as_str(), |label| label.get(&cx.locale)),
+        "flow_label": super::may::flow_label(plan, &cx.locale),
         "number": row.number,
         "title": tell::title(w, plan, row, sight.as_ref(), &cx.locale)?,
         "entity": row.entity,
@@ -225,7 +312,7 @@ fn line(cx: &Ctx, w: &Writer<'_>, plan: &FlowPlan, row: &Row, seat: Option<u32>,
         "submitted_at": row.instance.submitted_at,
         "ended_at": row.instance.ended_at,
         "at": at,
-        "due_at": due.min(),
+        "due_at": seat.and_then(|seat| super::detail::due_at(row, seat)),
         "summary": summary,
         "bulk": step.and_then(flow::approval::Node::decision).is_some_and(|doc| {
             !doc.signature

@@ -48,6 +48,13 @@ pub(crate) fn check(w: &Writer<'_>, def: &EntityDef, row: &mut Row) -> Result<()
     Ok(())
 }
 
+/// The fields of a record that are closed to whoever writes, and whether its end is.
+pub(crate) fn closed_now(w: &Writer<'_>, def: &EntityDef, id: Uuid) -> Result<(Vec<FieldId>, bool), Error> {
+    let fields: Vec<FieldId> = def.fields.iter().map(|field| field.id).collect();
+    let held = live(w, def, &[id])?.iter().any(|row| !row.instance.unlocked);
+    Ok((closed(w, def, &[id], &fields, None)?, held))
+}
+
 /// Refuses a change of fields that follows from another record's end or return.
 pub(crate) fn check_change(w: &Writer<'_>, def: &EntityDef, ids: &[Uuid], fields: &[FieldId]) -> Result<(), Error> {
     check_line(w, def, ids)?;

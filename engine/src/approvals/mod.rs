@@ -1,7 +1,7 @@
 //! In charge of approvals in a workspace: the pure machine of `flow`, over open transactions.
 //! Reading order: `plan` (a flow compiled against the schema), `facts` (what the machine asks), `rows` (instances as rows),
-//! `drive` (one command, with all that follows), `lock` (records under approval), `sight` (who sees what of them), `tell` (people), `timers`; then what
-//! callers use: `verbs`, `inbox`, `detail`, `proxies`.
+//! `drive` (one command, with all that follows), `lock` (records under approval), `sight` (who sees what of them), `tell`
+//! (people), `timers`; then what callers use: `verbs`, `inbox`, `detail`, `may`, `proxies`.
 //! Invariant: one writer per instance: its row is locked before anything is looked at.
 //! Invariant: a record changes through the one write path, with the cause `flow`.
 
@@ -11,6 +11,7 @@ mod drive;
 mod facts;
 mod inbox;
 pub(crate) mod lock;
+mod may;
 pub(crate) mod plan;
 mod proxies;
 mod rows;
@@ -20,12 +21,13 @@ mod tell;
 pub(crate) mod timers;
 mod verbs;
 
-pub use ::flow::approval::{AdminAct, AdminResult, Place, Selection, SignMode};
+pub use ::flow::approval::{AdminAct, AdminResult, Place as SignPlace, Selection, SignMode};
 pub(crate) use automatic::{after_changes, begin_in, note_changes};
-pub use detail::{ForecastAsked, PathStep};
-pub use inbox::{Box, BoxRequest};
+pub use detail::{ForecastAsked, Foresight, PathStep};
+pub use inbox::{Box, BoxRequest, Place};
 pub use plan::FlowPlan;
 pub(crate) use plan::taken_away;
 pub use proxies::NewProxy;
 pub(crate) use sight::{at_work, by_copy};
+pub(crate) use verbs::THING;
 pub use verbs::{Ask, AskFor, Begin, Done};

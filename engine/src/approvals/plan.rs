@@ -292,6 +292,11 @@ impl Flows {
         found.next().filter(|_| found.next().is_none())
     }
 
+    /// Every flow, in no order.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<FlowPlan>> {
+        self.by_name.values()
+    }
+
     /// The flows of an entity.
     pub(crate) fn of(&self, entity: EntityId) -> impl Iterator<Item = &Arc<FlowPlan>> {
         self.by_entity.get(&entity).into_iter().flatten().filter_map(|name| self.by_name.get(name))

@@ -116,16 +116,26 @@ impl Engine {
     /// Where the store could not.
     pub async fn proxies(&self, cx: &Ctx) -> Result<Json, Error> {
         let Some(me) = cx.caller.user() else { return Ok(json!({"data": []})) };
+        let cx = cx.clone();
         self.store()
             .read(move |tx| {
-                let mut data = Vec::new();
+                let mut rows = Vec::new();
                 for column in ["principal", "proxy"] {
-                    for row in tx.find(&PROXY, &[Cond::Eq(column, Value::Uuid(me))], &[("at", true)], 500)? {
-                        let get = |index: usize| shown(row.get(index));
-                        data.push(json!({"id": get(0), "user": get(1), "by": get(2), "from": get(3), "until": get(4), "flow": get(5)}));
-                    }
+                    rows.extend(tx.find(&PROXY, &[Cond::Eq(column, Value::Uuid(me))], &[("at", true)], 500)?);
                 }
-                Ok::<_, Error>(json!({"data": data}))
+                let facts = own_facts(&cx);
+                let w = Writer::new(&facts, tx);
+                let people = rows.iter().flat_map(|row| [row.get(1), row.get(2)]).flatten().filter_map(Value::as_uuid);
+                let names = super::inbox::names(&cx, &w, people)?;
+                let told = |row: &Vec<Value>| {
+                    let get = |index: usize| shown(row.get(index));
+                    let name = |index: usize| row.get(index).and_then(Value::as_uuid).and_then(|id| names.get(&id));
+                    json!({
+                        "id": get(0), "user": get(1), "user_name": name(1), "by": get(2), "by_name": name(2),
+                        "from": get(3), "until": get(4), "flow": get(5),
+                    })
+                };
+                Ok::<_, Error>(json!({"data": rows.iter().map(told).collect::<Vec<_>>()}))
             })
             .await
     }

@@ -19,6 +19,7 @@ use crate::approvals::plan::FlowPlan;
 use crate::approvals::rows::{self, Row};
 use crate::ctx::{Cause, Ctx};
 use crate::error::Error;
+use crate::files::attach;
 use crate::records::slice::Writer;
 use crate::records::{ChangeNote, Idempotency, Submission, current_or_superseded, known, remember_answer, write};
 
@@ -151,6 +152,9 @@ pub struct Done {
     pub seq: i64,
 }
 
+/// What files that hang on an instance call it.
+pub(crate) const THING: &str = "sys_approval";
+
 impl Done {
     fn read(json: &Json) -> Option<Self> {
         Some(Self {
@@ -201,6 +205,15 @@ impl Engine {
         self.approving(cx, begin, |cx, tx, begin| once(cx, tx, begin.request.as_ref(), || submit(cx, tx, begin))).await
     }
 
+    /// Whether the caller may know of an instance.
+    ///
+    /// # Errors
+    /// Where the store could not.
+    pub(crate) async fn knows_approval(&self, cx: &Ctx, instance: Uuid) -> Result<bool, Error> {
+        let cx = cx.clone();
+        self.store().read(move |tx| rows::get(tx, instance)?.map_or(Ok(false), |row| may_know(&cx, tx, &row))).await
+    }
+
     /// Does something with a task or an instance.
     ///
     /// # Errors
@@ -239,7 +252,9 @@ fn submit(cx: &Ctx, tx: &Tx, begin: &Begin) -> Result<Answer, Error> {
     if !cx.grants.sees(def.id) || !reader.reader.in_sight(cx, def.id, begin.record)? {
         return Err(Error::NotFound);
     }
-    may_begin(cx, &reader, &plan, begin.record)?;
+    if !is_starter(cx, &reader, &plan, begin.record)? {
+        return Err(Error::Forbidden);
+    }
     let mut notes = Vec::new();
     if !begin.values.is_empty() {
         notes.extend(own_write(cx, tx, plan.entity, begin.record, &begin.values)?);
@@ -285,18 +300,16 @@ fn own_write(cx: &Ctx, tx: &Tx, entity: EntityId, record: Uuid, values: &IndexMa
 }
 
 /// Whether the caller may begin a flow: by role, or as who may change the record.
-fn may_begin(cx: &Ctx, w: &Writer<'_>, plan: &FlowPlan, record: Uuid) -> Result<(), Error> {
+pub(super) fn is_starter(cx: &Ctx, w: &Writer<'_>, plan: &FlowPlan, record: Uuid) -> Result<bool, Error> {
     let roles = &plan.flow.start.by;
-    let allowed = if roles.is_empty() {
-        let grant = cx.grants.entity(plan.entity);
-        match w.reader.read(plan.entity, record)? {
-            Some(cells) => rules::eval::matches(&grant.update, &cx.app.schema, plan.entity, &cells, &w.reader)?,
-            None => false,
-        }
-    } else {
-        cx.has_role(&plan.app, roles)
-    };
-    if allowed { Ok(()) } else { Err(Error::Forbidden) }
+    if !roles.is_empty() {
+        return Ok(cx.has_role(&plan.app, roles));
+    }
+    let grant = cx.grants.entity(plan.entity);
+    match w.reader.read(plan.entity, record)? {
+        Some(cells) => Ok(rules::eval::matches(&grant.update, &cx.app.schema, plan.entity, &cells, &w.reader)?),
+        None => Ok(false),
+    }
 }
 
 /// The instance that is meant, with the seat of the task where one is.
@@ -383,7 +396,10 @@ fn ask_in(cx: &Ctx, tx: &Tx, ask: &Ask) -> Result<Answer, Error> {
         AskFor::Withdraw => Do::Withdraw { opinion },
         AskFor::Revoke => Do::Revoke { opinion },
         AskFor::Urge => Do::Urge { opinion },
-        AskFor::Comment { mentions, files } => Do::Comment { text: opinion.unwrap_or_default(), mentions: mentions.clone(), files: files.clone() },
+        AskFor::Comment { mentions, files } => {
+            let files = attach::hang_on(cx, tx, (THING, row.id), files)?;
+            Do::Comment { text: opinion.unwrap_or_default(), mentions: mentions.clone(), files }
+        }
         AskFor::Copy { people } => Do::Copy { people: people.clone() },
         AskFor::Admin(act) => Do::Admin { act: act.clone(), opinion },
     };

@@ -129,6 +129,11 @@ impl Automations {
         found
     }
 
+    /// All, in the order of apps and documents.
+    pub(crate) fn all(&self) -> &[Arc<AutomationPlan>] {
+        &self.all
+    }
+
     /// All that are switched on.
     pub(crate) fn on(&self) -> impl Iterator<Item = &Arc<AutomationPlan>> {
         self.all.iter().filter(|plan| !plan.off)

@@ -183,6 +183,6 @@ impl Engine {
     }
 }
 
-fn administrator(cx: &Ctx) -> Result<(), Error> {
+pub(super) fn administrator(cx: &Ctx) -> Result<(), Error> {
     if cx.caller.is_admin() { Ok(()) } else { Err(Error::Forbidden) }
 }

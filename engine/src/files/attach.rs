@@ -53,7 +53,7 @@ fn claim(cx: &Ctx, tx: &Tx, def: &EntityDef, record: Uuid, field: &FieldDef, aft
     let rows: Vec<FileRow> = tx.find(&FILE, &[Cond::In("id", keys)], &[], most)?.iter().filter_map(|row| FileRow::read(row)).collect();
     let mut filled = Vec::new();
     for id in &wanted {
-        let Some(row) = rows.iter().find(|row| row.info.id == *id).filter(|row| may_hang(cx, def, record, row)) else {
+        let Some(row) = rows.iter().find(|row| row.info.id == *id).filter(|row| may_hang(cx, def.name.as_str(), record, row)) else {
             return Ok(Err(Violation::of_field(field.name.as_str(), Code::BadReference, Message::new("bad_reference"))));
         };
         // Settings of the kind say that only pictures may be here.
@@ -79,9 +79,27 @@ fn claim(cx: &Ctx, tx: &Tx, def: &EntityDef, record: Uuid, field: &FieldDef, aft
     Ok(Ok(()))
 }
 
-fn may_hang(cx: &Ctx, def: &EntityDef, record: Uuid, row: &FileRow) -> bool {
+/// Hangs files on a thing that is no record; what is kept of them. Only one's own uploads may be sent.
+///
+/// # Errors
+/// `bad_reference`; where the store could not.
+pub(crate) fn hang_on(cx: &Ctx, tx: &Tx, (thing, id): (&str, Uuid), sent: &[Json]) -> Result<Vec<Json>, Error> {
+    let mut kept = Vec::new();
+    for file in sent.iter().flat_map(ids) {
+        let wrong = || Error::from(Violation::of_field("files", Code::BadReference, Message::new("bad_reference")));
+        let key = Value::Uuid(Uuid::try_parse(file).map_err(|_| wrong())?);
+        let row = tx.find(&FILE, &[Cond::Eq("id", key.clone())], &[], 1)?.first().and_then(|row| FileRow::read(row));
+        let row = row.filter(|row| may_hang(cx, thing, id, row)).ok_or_else(wrong)?;
+        let set = [("entity", Value::text(thing)), ("record", Value::Uuid(id))];
+        tx.change(&FILE, &set, &[Cond::Eq("id", key)])?;
+        kept.push(row.info.to_json());
+    }
+    Ok(kept)
+}
+
+fn may_hang(cx: &Ctx, thing: &str, record: Uuid, row: &FileRow) -> bool {
     match (&row.entity, row.record) {
-        (Some(entity), Some(there)) => there == record && entity == def.name.as_str(),
+        (Some(entity), Some(there)) => there == record && entity == thing,
         _ => match cx.caller.user() {
             Some(user) => row.by == Some(user),
             None => true,

@@ -149,6 +149,10 @@ fn form_state(
         let compiled = CompiledCondition::compile(Place::of(&cx.app.schema, entity, Use::Condition), condition);
         state.conditions.push(compiled.is_ok_and(|compiled| holds(&w, def.name.app(), def, &compiled, before.as_deref(), &row.after)));
     }
+    let closed = match (doing, id) {
+        (Doing::Update, Some(id)) => crate::approvals::lock::closed_now(&w, def, id)?.0,
+        _ => Vec::new(),
+    };
     for field in def.fields.iter().filter(|field| cx.grants.field(def, field.name.as_str()).is_some()) {
         let plan = w.plan(entity).field(field.id);
         let app = field.app.as_str();
@@ -166,7 +170,7 @@ fn form_state(
             FieldState {
                 visible: plan.show_if.is_none() || on(&plan.show_if),
                 required: field.doc.common.required || on(&plan.required_if),
-                read_only: !may || by_engine || !settable || on(&plan.read_only_if),
+                read_only: !may || by_engine || !settable || on(&plan.read_only_if) || closed.contains(&field.id),
             },
         );
         if cx.grants.entity(entity).comparable(field.id) && !crate::records::history::sealed(field) {
@@ -183,7 +187,8 @@ fn allowed(cx: &Ctx, tx: &Tx, entity: EntityId, id: Uuid) -> Result<Allowed, Err
     let grant = cx.grants.entity(entity);
     let may = |predicate| rules::eval::matches(predicate, &w.app.schema, entity, &cells, &w.reader);
     let locked = w.plan(entity).locked_if.as_ref().is_some_and(|condition| holds(&w, def.name.app(), def, condition, None, &cells));
-    let mut found = Allowed { update: may(&grant.update)?, delete: may(&grant.delete)? && !locked, locked, ..Allowed::default() };
+    let (closed, held) = crate::approvals::lock::closed_now(&w, def, id)?;
+    let mut found = Allowed { update: may(&grant.update)?, delete: may(&grant.delete)? && !locked && !held, locked, ..Allowed::default() };
     let Some(stages) = w.plan(entity).stages.first().filter(|stages| cx.grants.field(def, def.field(stages.field).name.as_str()).is_some()) else {
         return Ok(found);
     };
@@ -203,7 +208,7 @@ fn allowed(cx: &Ctx, tx: &Tx, entity: EntityId, id: Uuid) -> Result<Allowed, Err
             color: stage.color.clone(),
             button: transition.label.clone(),
             ask,
-            allowed: found.update && cx.has_role(field.app.as_str(), &transition.roles),
+            allowed: found.update && cx.has_role(field.app.as_str(), &transition.roles) && !closed.contains(&field.id),
         });
     }
     Ok(found)

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::verbs::{Failure, Step, Verb, judged, subject, word};
 use super::{Stage, inputs};
 use crate::approvals::{
-    AdminAct, AdminResult, Ask, AskFor, Begin, Box as Which, BoxRequest, ForecastAsked, NewProxy, PathStep, Place, Selection, SignMode,
+    AdminAct, AdminResult, Ask, AskFor, Begin, Box as Which, BoxRequest, ForecastAsked, NewProxy, PathStep, Selection, SignMode, SignPlace,
 };
 use crate::ctx::Ctx;
 
@@ -116,9 +116,9 @@ pub(super) async fn prepare(stage: &Stage, step: &Step, verb: &'static str) -> R
         "recall" => AskFor::Recall,
         "add_sign" => AskFor::AddSign {
             place: match named("where").unwrap_or("parallel") {
-                "before" => Place::Before,
-                "after" => Place::After,
-                _ => Place::Parallel,
+                "before" => SignPlace::Before,
+                "after" => SignPlace::After,
+                _ => SignPlace::Parallel,
             },
             users: stage.people_named(step.get("users").or(step.get("user")))?,
             mode: match named("mode") {
@@ -274,7 +274,7 @@ async fn expect_path(stage: &mut Stage, step: &Step) -> Result<(), Failure> {
             flows.next().ok_or_else(|| "there is no flow for this record".to_owned())?
         }
     };
-    let (steps, _, _) = stage.engine.foresee(&cx, ForecastAsked { flow, record }).await?;
+    let steps = stage.engine.foresee(&cx, ForecastAsked { flow, record }).await?.steps;
     let wanted = keys.get("steps").or(step.get("steps")).and_then(Json::as_array).cloned().unwrap_or_default();
     if fits(stage, &steps, &wanted)? { Ok(()) } else { Err(Failure::Other(format!("the path is {}", shown(stage, &steps)))) }
 }

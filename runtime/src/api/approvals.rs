@@ -8,7 +8,8 @@ use axum::response::Response;
 use axum::routing::{delete, get, post};
 use chrono::{DateTime, Utc};
 use engine::approvals::{
-    AdminAct, AdminResult, Ask, AskFor, Begin, Box as Which, BoxRequest, Done, ForecastAsked, NewProxy, Place, Selection, SignMode,
+    AdminAct, AdminResult, Ask, AskFor, Begin, Box as Which, BoxRequest, Done, ForecastAsked, NewProxy, PathStep, Place, Selection, SignMode,
+    SignPlace,
 };
 use engine::records::Idempotency;
 use indexmap::IndexMap;
@@ -32,6 +33,7 @@ pub(super) fn router() -> Router<RuntimeState> {
     Router::new()
         .route("/approvals", post(begin))
         .route("/approvals/tasks", get(tasks))
+        .route("/approvals/flows", get(flows))
         .route("/approvals/bulk", post(bulk))
         .route("/approvals/forecast", post(forecast))
         .route("/approvals/{id}", get(one))
@@ -149,24 +151,30 @@ async fn begin(State(state): State<RuntimeState>, caller: Caller, headers: Heade
 }
 
 async fn tasks(State(state): State<RuntimeState>, caller: Caller, query: Query) -> Result<Response, Problem> {
-    query.only(&["box", "flow", "record", "state", "unread", "limit", "after"])?;
+    query.only(&["box", "flow", "record", "step", "initiator", "since", "q", "state", "unread", "limit", "after"])?;
     let which = query.filled("box").unwrap_or("todo");
     let which = Which::parse(which).ok_or_else(|| wrong("box", "todo, done, mine or copied"))?;
-    let before = match query.filled("after") {
-        Some(text) => Some(DateTime::parse_from_rfc3339(text).map_err(|_| wrong("after", "no page begins there"))?.with_timezone(&Utc)),
-        None => None,
-    };
-    let record = query.filled("record").map(|text| Uuid::try_parse(text).map_err(|_| wrong("record", "no id"))).transpose()?;
+    let uuid = |name: &str| query.filled(name).map(|text| Uuid::try_parse(text).map_err(|_| wrong(name, "no id"))).transpose();
+    let since = query.filled("since").map(|text| DateTime::parse_from_rfc3339(text).map_err(|_| wrong("since", "2026-11-23T09:00:00Z")));
     let request = BoxRequest {
         which,
         flow: query.filled("flow").map(str::to_owned),
-        record,
+        record: uuid("record")?,
+        step: query.filled("step").map(str::to_owned),
+        initiator: uuid("initiator")?,
+        since: since.transpose()?.map(|at| at.with_timezone(&Utc)),
+        text: query.filled("q").map(str::to_owned),
         state: query.filled("state").map(str::to_owned),
         unread: query.flag("unread")?,
         limit: query.limit()?.unwrap_or(50),
-        before,
+        after: query.filled("after").map(|text| Place::parse(text).ok_or_else(|| wrong("after", "no page begins there"))).transpose()?,
     };
     Ok(answer::ok(&state.engine().approval_box(&caller.cx, request).await?))
+}
+
+/// The flows over what the caller sees, with their steps.
+async fn flows(State(state): State<RuntimeState>, caller: Caller) -> Result<Response, Problem> {
+    Ok(answer::ok(&state.engine().approval_flows(&caller.cx)))
 }
 
 async fn one(State(state): State<RuntimeState>, caller: Caller, At(instance): At<String>) -> Result<Response, Problem> {
@@ -182,10 +190,10 @@ async fn of_record(State(state): State<RuntimeState>, caller: Caller, At((entity
 async fn forecast(State(state): State<RuntimeState>, caller: Caller, headers: HeaderMap, body: JsonBody) -> Result<Response, Problem> {
     let asked = Asked::read(&headers, "POST /approvals/forecast", body, &["flow", "record"])?;
     let wanted = ForecastAsked { flow: asked.needed("flow")?, record: asked.person("record")? };
-    let (steps, choose, uncertain) = state.engine().foresee(&caller.cx, wanted).await?;
-    let steps: Vec<Json> =
-        steps.into_iter().map(|step| json!({"step": step.step, "label": step.label, "people": step.people, "automatic": step.automatic})).collect();
-    Ok(answer::ok(&json!({"steps": steps, "choose": choose, "uncertain": uncertain})))
+    let told = state.engine().foresee(&caller.cx, wanted).await?;
+    let step =
+        |step: &PathStep| json!({"step": step.step, "label": step.label, "people": step.people, "names": step.names, "automatic": step.automatic});
+    Ok(answer::ok(&json!({"steps": told.steps.iter().map(step).collect::<Vec<_>>(), "choose": told.choose, "uncertain": told.uncertain})))
 }
 
 const DECIDE: &[&str] = &["opinion", "values", "signature", "select", "seq"];
@@ -224,9 +232,9 @@ async fn on_task(
         "delegate" => AskFor::Delegate { to: asked.person("to")? },
         "add_sign" => AskFor::AddSign {
             place: match asked.needed("where")?.as_str() {
-                "before" => Place::Before,
-                "after" => Place::After,
-                "parallel" => Place::Parallel,
+                "before" => SignPlace::Before,
+                "after" => SignPlace::After,
+                "parallel" => SignPlace::Parallel,
                 _ => return Err(expected("where", "before, after or parallel")),
             },
             users: asked.people("users")?,

@@ -22,6 +22,8 @@ use crate::state::RuntimeState;
 
 pub(super) fn router() -> Router<RuntimeState> {
     Router::new()
+        .route("/automations", get(all))
+        .route("/automations/{automation}/switch", post(switch))
         .route("/automations/runs", get(runs))
         .route("/automations/runs/{id}", get(run))
         .route("/automations/runs/{id}/retry", post(retry))
@@ -36,6 +38,23 @@ pub(super) fn router() -> Router<RuntimeState> {
 /// What other systems call: no session, a secret in the address.
 pub(crate) fn hooks() -> Router<RuntimeState> {
     Router::new().route("/hooks/{automation}/{secret}", post(hook))
+}
+
+/// All automations.
+async fn all(State(state): State<RuntimeState>, caller: Caller) -> Result<Response, Problem> {
+    Ok(answer::ok(&state.engine().automations(&caller.cx).await?))
+}
+
+/// `{"on", "cancel_waiting"}`: a new revision; what waits of it goes on, unless it is to be cancelled.
+async fn switch(State(state): State<RuntimeState>, caller: Caller, At(automation): At<String>, body: JsonBody) -> Result<Response, Problem> {
+    let flag = |name: &str| match body.input.get(name) {
+        None | Some(Input::Null) => Ok(None),
+        Some(Input::Bool(flag)) => Ok(Some(*flag)),
+        Some(_) => Err(Problem::faults(vec![Violation::of_field(name, Code::WrongType, Message::new("wrong_type").with("expected", "true"))])),
+    };
+    let on = flag("on")?.ok_or_else(|| Problem::faults(vec![Violation::of_field("on", Code::Required, Message::new("required"))]))?;
+    let (revision, cancelled) = state.engine().switch_automation(&caller.cx, &automation, on, flag("cancel_waiting")?.unwrap_or(false)).await?;
+    Ok(answer::ok(&json!({"revision": revision, "cancelled": cancelled})))
 }
 
 /// Runs, newest first: `automation`, `state`, `record`, `before`, `limit`.

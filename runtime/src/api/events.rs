@@ -1,5 +1,6 @@
-//! In charge of the change feed as it happens: server-sent events, resumable where they broke off.
-//! Invariant: an event is a line of the feed; it is read with the caller's rights of that moment.
+//! In charge of what happens, as it happens: server-sent events, resumable where they broke off.
+//! Invariant: an event is a line of the feed, a job's progress or how much waits for the caller; it is read with the caller's
+//! rights of that moment.
 //! Invariant: a stream ends when its session ends, when the server stops, and when there are too many.
 
 use std::convert::Infallible;
@@ -22,7 +23,7 @@ use tokio::sync::{broadcast, watch};
 use crate::http::Caller;
 use crate::http::metrics::OpenStream;
 use crate::http::problem::Problem;
-use crate::http::query::Query;
+use crate::http::query::{Query, wrong};
 use crate::state::RuntimeState;
 
 /// The most streams of one server.
@@ -39,7 +40,8 @@ pub(super) fn router() -> Router<RuntimeState> {
 }
 
 async fn events(State(state): State<RuntimeState>, caller: Caller, query: Query, headers: HeaderMap) -> Result<Response, Problem> {
-    query.only(&["after"])?;
+    query.only(&["after", "topics"])?;
+    let topics = Topics::read(query.filled("topics"))?;
     let resumed = headers.get("last-event-id").and_then(|id| id.to_str().ok()).or_else(|| query.filled("after"));
     let after = match resumed {
         Some(seq) => seq.to_owned(),
@@ -59,6 +61,8 @@ async fn events(State(state): State<RuntimeState>, caller: Caller, query: Query,
         verified: caller.verified,
         waiting: Vec::new(),
         after,
+        topics,
+        tasks: None,
         state,
         _open: open,
         first: true,
@@ -69,6 +73,31 @@ async fn events(State(state): State<RuntimeState>, caller: Caller, query: Query,
     Ok(response)
 }
 
+/// What a stream tells of.
+#[derive(Clone, Copy, Debug)]
+struct Topics {
+    changes: bool,
+    jobs: bool,
+    tasks: bool,
+}
+
+impl Topics {
+    /// `changes,jobs,tasks`; all where nothing is said.
+    fn read(words: Option<&str>) -> Result<Self, Problem> {
+        let Some(words) = words else { return Ok(Self { changes: true, jobs: true, tasks: true }) };
+        let mut topics = Self { changes: false, jobs: false, tasks: false };
+        for word in words.split(',') {
+            match word {
+                "changes" => topics.changes = true,
+                "jobs" => topics.jobs = true,
+                "tasks" => topics.tasks = true,
+                _ => return Err(wrong("topics", "changes, jobs or tasks")),
+            }
+        }
+        Ok(topics)
+    }
+}
+
 struct Listener {
     state: RuntimeState,
     live: broadcast::Receiver<Arc<engine::records::ChangeNote>>,
@@ -77,6 +106,9 @@ struct Listener {
     verified: Arc<Verified>,
     locale: String,
     after: String,
+    topics: Topics,
+    /// How many tasks were told last.
+    tasks: Option<u64>,
     epoch: String,
     /// Events that were read and not sent yet, last first.
     waiting: Vec<Event>,
@@ -124,7 +156,7 @@ impl Listener {
             },
             told = self.jobs.recv() => {
                 // Progress is for who began the job; what was missed is followed by more.
-                if let Ok(note) = told && note.by == Some(self.verified.user) {
+                if let Ok(note) = told && self.topics.jobs && note.by == Some(self.verified.user) {
                     self.waiting.push(Event::default().event("job").data(note.view.json.to_string()));
                 }
                 return Woken::Job;
@@ -148,8 +180,23 @@ impl Listener {
 
     async fn read(&mut self) -> Result<(), Error> {
         let cx = self.context().await?;
-        let page = self.state.engine().changes(&cx, Some(&self.after), PAGE).await?;
         let mut events = Vec::new();
+        if self.topics.changes {
+            self.read_changes(&cx, &mut events).await?;
+        }
+        if self.topics.tasks {
+            let tasks = self.state.engine().approval_count(&cx).await?;
+            if self.tasks.replace(tasks) != Some(tasks) {
+                events.push(Event::default().event("tasks").data(tasks.to_string()));
+            }
+        }
+        events.reverse();
+        self.waiting = events;
+        Ok(())
+    }
+
+    async fn read_changes(&mut self, cx: &Ctx, events: &mut Vec<Event>) -> Result<(), Error> {
+        let page = self.state.engine().changes(cx, Some(&self.after), PAGE).await?;
         if let Some(epoch) = page["epoch"].as_str().filter(|epoch| *epoch != self.epoch) {
             epoch.clone_into(&mut self.epoch);
             events.push(Event::default().event("epoch").data(epoch));
@@ -161,8 +208,6 @@ impl Listener {
         if let Some(next) = page["next"].as_str() {
             next.clone_into(&mut self.after);
         }
-        events.reverse();
-        self.waiting = events;
         Ok(())
     }
 }

@@ -44,6 +44,8 @@ pub struct Page {
     pub verified: Arc<Verified>,
     /// The session's word, for the page to send back.
     pub csrf: String,
+    /// How many approvals wait for the person.
+    pub tasks: u64,
     /// Where the request comes from.
     pub facts: Facts,
 }
@@ -202,7 +204,8 @@ impl Page {
         };
         let Some(csrf) = found.csrf.clone() else { return Err(away()) };
         let cx = context(state, &found).await?;
-        Ok(Self { cx, verified: found.verified, csrf, facts: found.facts })
+        let tasks = state.engine().approval_count(&cx).await?;
+        Ok(Self { cx, verified: found.verified, csrf, tasks, facts: found.facts })
     }
 }
 

@@ -11,6 +11,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::env;
+use super::proxies::{self, StandIns};
 use super::shell::{Missed, Shell, missed, shell, told};
 use super::toast;
 use crate::http::caller::Page;
@@ -37,6 +38,7 @@ struct AccountPage {
     zone_now: String,
     sessions: Vec<SessionLine>,
     tokens: Vec<TokenLine>,
+    stand_ins: StandIns,
     scopes: [&'static str; 4],
     lives: [u64; 4],
     /// The secret of the token that was just made.
@@ -66,7 +68,7 @@ struct TokenLine {
 
 /// Shows the account.
 pub(super) async fn show(State(state): State<RuntimeState>, page: Page, query: Query) -> Result<Response, Missed> {
-    render(&state, &page, &query, None, None).await
+    render(&state, &page, &query, None, None, &Query::default()).await
 }
 
 async fn render(
@@ -75,6 +77,7 @@ async fn render(
     query: &Query,
     secret: Option<String>,
     failed: Option<(&'static str, &Error)>,
+    fields: &Query,
 ) -> Result<Response, Missed> {
     let cx = &page.cx;
     let user = page.verified.user;
@@ -117,6 +120,7 @@ async fn render(
                 ends: token.expires_at.map(at).unwrap_or_default(),
             })
             .collect(),
+        stand_ins: proxies::of(state, page, fields).await?,
         scopes: SCOPES,
         lives: LIVES,
         secret,
@@ -130,12 +134,13 @@ async fn render(
     Ok(response)
 }
 
-fn saved() -> Response {
+pub(super) fn saved() -> Response {
     Redirect::to("/me?done=saved").into_response()
 }
 
-async fn refused(state: &RuntimeState, page: &Page, part: &'static str, error: &Error) -> Result<Response, Missed> {
-    render(state, page, &Query::default(), None, Some((part, error))).await
+/// The account's page with what was refused, and what was entered.
+pub(super) async fn refused(state: &RuntimeState, page: &Page, part: &'static str, error: &Error, fields: &Query) -> Result<Response, Missed> {
+    render(state, page, &Query::default(), None, Some((part, error)), fields).await
 }
 
 /// Sets the language and the time zone.
@@ -144,7 +149,7 @@ pub(super) async fn settings(State(state): State<RuntimeState>, form: PageForm) 
     let locale = form.fields.get("locale").filter(|locale| LANGUAGES.iter().any(|(name, _)| name == locale)).unwrap_or_default();
     match state.auth().set_own(&page.cx, locale, form.fields.get("time_zone").unwrap_or_default()).await {
         Ok(()) => Ok(saved()),
-        Err(error) => refused(&state, page, "settings", &error).await,
+        Err(error) => refused(&state, page, "settings", &error, &Query::default()).await,
     }
 }
 
@@ -154,7 +159,7 @@ pub(super) async fn password(State(state): State<RuntimeState>, form: PageForm) 
     let text = |name: &str| form.fields.get(name).unwrap_or_default();
     match state.auth().change_password(&page.verified, text("current"), text("new"), &page.facts.client).await {
         Ok(()) => Ok(saved()),
-        Err(error) => refused(&state, page, "password", &error).await,
+        Err(error) => refused(&state, page, "password", &error, &Query::default()).await,
     }
 }
 
@@ -180,8 +185,8 @@ pub(super) async fn make_token(State(state): State<RuntimeState>, form: PageForm
         expires_at: (days > 0).then(|| page.cx.now + Days::new(days)),
     };
     match state.auth().make_token(page.verified.user, new).await {
-        Ok((secret, _)) => render(&state, page, &Query::default(), Some(secret), None).await,
-        Err(error) => refused(&state, page, "tokens", &error).await,
+        Ok((secret, _)) => render(&state, page, &Query::default(), Some(secret), None, &Query::default()).await,
+        Err(error) => refused(&state, page, "tokens", &error, &Query::default()).await,
     }
 }
 

@@ -14,6 +14,7 @@ use serde_json::Value as Json;
 
 use super::cell::{Cell, Column, cell, field_at, grouped, is_number};
 use super::control::label_of;
+use super::notices::NOTICE;
 use super::query::with;
 use super::shell::{Missed, label, menu, missed, told};
 use super::viewing::{Frame, Turning, Viewing, find};
@@ -164,7 +165,7 @@ async fn show(viewing: &Viewing<'_>) -> Result<Response, Missed> {
         .zip(&found.titles)
         .map(|(row, (id, title))| {
             let row: Json = serde_json::from_slice(row).unwrap_or_default();
-            let href = format!("/r/{}/{id}", def.name);
+            let href = if def.name.as_str() == NOTICE { format!("/notices/{id}") } else { format!("/r/{}/{id}", def.name) };
             let mut cells: Vec<Cell> = columns.iter().map(|column| cell(cx, def, &column.path, &row)).collect();
             // The first value leads to the record, also where it is empty.
             if let Some(first) = cells.first_mut() {

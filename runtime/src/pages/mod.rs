@@ -9,23 +9,31 @@ use axum::routing::{get, post};
 use crate::state::RuntimeState;
 
 mod account;
+mod acts;
+mod approval;
 mod assets;
+mod automations;
 mod bin;
 mod board;
 mod calendar;
 mod cell;
 mod control;
 mod convert;
+mod course;
+mod deciders;
 mod deeds;
 mod env;
 mod filters;
 mod form;
 mod gallery;
 mod happened;
+mod inbox;
 mod list;
+mod notices;
 mod people;
 mod picker;
 mod press;
+mod proxies;
 mod query;
 mod record;
 mod related;
@@ -33,6 +41,7 @@ mod saved;
 mod search;
 mod shell;
 mod sign;
+mod submitting;
 mod timeline;
 mod toast;
 mod viewing;
@@ -55,6 +64,7 @@ pub(crate) fn router() -> Router<RuntimeState> {
         .route("/views", post(saved::keep))
         .route("/views/{id}/forget", post(saved::forget))
         .merge(records())
+        .merge(approvals())
         .merge(own())
         .merge(admin())
 }
@@ -81,12 +91,26 @@ fn records() -> Router<RuntimeState> {
         .route("/r/{entity}/{id}/restore", post(deeds::restore))
 }
 
+fn approvals() -> Router<RuntimeState> {
+    Router::new()
+        .route("/inbox", get(inbox::show))
+        .route("/inbox/approve", post(inbox::approve))
+        .route("/approvals/people", post(deciders::choose))
+        .route("/approvals/{id}", get(approval::show))
+        .route("/approvals/{id}/do/{act}", post(acts::act))
+        .route("/approvals/{id}/comment", post(acts::comment).layer(DefaultBodyLimit::disable()))
+        .route("/r/{entity}/{id}/submit/{flow}", get(submitting::show).post(submitting::submit))
+}
+
 fn own() -> Router<RuntimeState> {
     Router::new()
         .route("/me", get(account::show))
         .route("/me/settings", post(account::settings))
         .route("/me/password", post(account::password))
         .route("/me/sessions/end", post(account::end_session))
+        .route("/me/proxies", post(proxies::set))
+        .route("/me/proxies/{id}/end", post(proxies::end))
+        .route("/notices/{id}", get(notices::open))
         .route("/me/tokens", post(account::make_token))
         .route("/me/tokens/{id}/end", post(account::end_token))
 }
@@ -99,4 +123,9 @@ fn admin() -> Router<RuntimeState> {
         .route("/admin/users/{id}/switch", post(people::switch))
         .route("/admin/users/{id}/reset", post(people::reset))
         .route("/admin/users/{id}/sessions/end", post(people::end_sessions))
+        .route("/admin/automations", get(automations::show))
+        .route("/admin/automations/{name}/switch", post(automations::switch))
+        .route("/admin/automations/runs", get(automations::runs))
+        .route("/admin/automations/runs/{id}", get(automations::run))
+        .route("/admin/automations/runs/{id}/{verb}", post(automations::turn))
 }

@@ -20,6 +20,7 @@ use super::happened::{Happened, story};
 use super::picker::{self, Offers};
 use super::related::{Related, related};
 use super::shell::{Missed, Shell, missed, shell, told};
+use super::submitting::{Approvals, approvals};
 use super::toast::{self, Undo};
 use crate::http::caller::Page;
 use crate::http::query::Query;
@@ -50,6 +51,7 @@ struct RecordPage {
     /// Where the story goes on.
     more: Option<String>,
     uploads: Vec<Upload>,
+    approvals: Approvals,
     /// The form that gives the record to somebody else.
     owner: Option<Control>,
     may_update: bool,
@@ -74,7 +76,10 @@ struct Upload {
 }
 
 #[derive(Serialize)]
-struct Fact {
+pub(super) struct Fact {
+    pub(super) name: String,
+    /// Whether the engine keeps it of every record.
+    pub(super) kept: bool,
     label: String,
     cell: Cell,
 }
@@ -188,6 +193,7 @@ pub(super) async fn render(
         related: related(state, page, def, id).await?,
         story,
         more: more.then(|| format!("/r/{}/{id}?lines={}#story", def.name, lines.saturating_add(LINES * 2))),
+        approvals: if in_bin { Approvals::default() } else { approvals(state, page, def, id).await? },
         uploads: if allowed.update { uploads(cx, def) } else { Vec::new() },
         owner: if allowed.update { owner(state, page, def, id, &json).await? } else { None },
         may_update: allowed.update,
@@ -285,7 +291,8 @@ async fn owner(state: &RuntimeState, page: &Page, def: &EntityDef, id: Uuid, jso
     Ok(Some(Control { text, url: picker::url(def, "owner", Some(id)), ..Control::plain("owner", label_of(cx, field), "reference", value) }))
 }
 
-fn facts(page: &Page, def: &EntityDef, json: &Json) -> Vec<Fact> {
+/// What is known of a record, as its reader sees it.
+pub(super) fn facts(page: &Page, def: &EntityDef, json: &Json) -> Vec<Fact> {
     let cx = &page.cx;
     let hidden = ["id", "version", "deleted_at", "owner_since", "position"];
     // What the engine keeps of every record stands after what makes this one.
@@ -295,7 +302,7 @@ fn facts(page: &Page, def: &EntityDef, json: &Json) -> Vec<Fact> {
         .filter(|field| !hidden.contains(&field.name.as_str()) && field.typed.is_some() && cx.grants.field(def, field.name.as_str()).is_some())
         .map(|field| {
             let name = field.name.as_str();
-            Fact { label: label_of(cx, field), cell: cell(cx, def, name, json) }
+            Fact { name: name.to_owned(), kept: field.system && name != "owner", label: label_of(cx, field), cell: cell(cx, def, name, json) }
         })
         .filter(|fact| !fact.cell.text.is_empty())
         .collect()

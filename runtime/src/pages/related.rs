@@ -138,6 +138,28 @@ pub(super) async fn related(state: &RuntimeState, page: &Page, def: &EntityDef, 
     Ok(found)
 }
 
+/// The lines of a record, without those of the fields that are hidden here.
+pub(super) async fn lines(state: &RuntimeState, page: &Page, def: &EntityDef, id: Uuid, hidden: &[&str]) -> Result<Vec<Related>, Missed> {
+    const MOST: u32 = 200;
+    let mut found = Vec::new();
+    for (name, inverse) in &def.inverses {
+        let Some(many) = seen(page, inverse) else { continue };
+        let Some(line) = many.line_of.filter(|line| line.parent == def.id) else { continue };
+        let field = def.field(line.lines).name.as_str();
+        if hidden.contains(&field) || page.cx.grants.field(def, field).is_none() {
+            continue;
+        }
+        let names = columns(page, many, inverse);
+        let request = ListRequest { sort: Some("position".to_owned()), ..request(many, &names, MOST, None) };
+        let Some(list) = ask(state, page, def, id, name.as_str(), request).await? else { continue };
+        let one = Related { add: None, ..made(page, def, id, many, inverse, &names, &list) };
+        if !one.rows.is_empty() {
+            found.push(one);
+        }
+    }
+    Ok(found)
+}
+
 fn request(many: &EntityDef, names: &[String], limit: u32, after: Option<&str>) -> ListRequest {
     ListRequest {
         limit: Some(limit),

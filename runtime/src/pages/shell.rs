@@ -23,6 +23,8 @@ pub(super) struct Shell {
     pub(super) here: String,
     pub(super) menu: Vec<Group>,
     pub(super) is_admin: bool,
+    /// How many approvals wait for the person.
+    pub(super) tasks: u64,
     pub(super) toast: Option<Toast>,
 }
 
@@ -76,6 +78,7 @@ pub(super) fn shell(page: &Page, title: impl Into<String>, here: &str) -> Shell 
         here: here.to_owned(),
         menu: menu(cx),
         is_admin: cx.caller.is_admin(),
+        tasks: page.tasks,
         toast: None,
     }
 }

@@ -10,7 +10,29 @@ use super::shell::Shell;
 use crate::http::query::Query;
 
 /// What can have happened.
-const DEEDS: [&str; 10] = ["deleted", "moved", "converted", "pressed", "saved", "restored", "noted", "uploaded", "disabled", "enabled"];
+const DEEDS: &[&str] = &[
+    "deleted",
+    "moved",
+    "converted",
+    "pressed",
+    "saved",
+    "restored",
+    "noted",
+    "uploaded",
+    "disabled",
+    "enabled",
+    "submitted",
+    "approved",
+    "rejected",
+    "returned",
+    "asked",
+    "taken",
+    "withdrawn",
+    "urged",
+    "stepped_in",
+    "retried",
+    "cancelled",
+];
 
 /// What just happened.
 #[derive(Debug, Serialize)]

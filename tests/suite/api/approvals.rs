@@ -135,4 +135,86 @@ on_both! {
         let results = mo.post("/approvals/bulk", json!({"tasks": [open[0], uuid::Uuid::new_v4()]})).await.ok(200);
         assert_eq!((&results["results"][0]["status"], &results["results"][1]["status"]), (&json!(200), &json!(404)), "{results}");
     }
+
+    /// What is offered is what is taken: the decision to who has the task, the way back to the initiator, stepping in to managers.
+    async fn what_one_may_do(app) {
+        let (ann, mo) = (app.ann().await, app.mo().await);
+        let me = ann.get("/me").await.ok(200);
+        let manager = mo.get("/me").await.ok(200);
+        app.admin().change("core.user", me["id"].as_str().expect("an id"), json!({"manager": manager["id"]})).await;
+        let record = quote(&app, &ann, 10).await;
+        let offered = ann.get(&format!("/records/sales.quote/{record}/approvals")).await.ok(200);
+        assert_eq!(offered["submit"], json!([{"flow": "sales.discount", "label": "Discount approval"}]), "{offered}");
+        let id = id_of(&begin(&ann, "sales.discount", &record).await);
+        let there = ann.get(&format!("/records/sales.quote/{record}/approvals")).await.ok(200);
+        assert_eq!((&there["submit"], &there["data"][0]["locked"]), (&json!([]), &json!(true)), "{there}");
+        assert_eq!(there["data"][0]["at"][0]["people"][0]["name"], "mo", "{there}");
+        let (his, hers) = (mo.get(&format!("/approvals/{id}")).await.ok(200), ann.get(&format!("/approvals/{id}")).await.ok(200));
+        let (his_task, her_task) = (&his["tasks"][0]["may"], &hers["tasks"][0]["may"]);
+        assert_eq!((&his_task["approve"], &his_task["reject"], &his_task["transfer"]), (&json!(true), &json!(true), &json!(true)), "{his}");
+        assert_eq!((&her_task["approve"], &her_task["transfer"], &her_task["return"]), (&json!(false), &json!(false), &json!([])), "{hers}");
+        assert_eq!(his_task["return"], json!([{"to": "initiator", "step": "start", "label": "Initiator"}]), "{his}");
+        assert_eq!((&his["may"]["withdraw"], &hers["may"]["withdraw"], &hers["may"]["urge"]), (&json!(false), &json!(true), &json!(true)));
+        assert_eq!((&his["may"]["admin"], &hers["may"]["admin"]), (&Json::Null, &Json::Null));
+        let ruled = app.admin().get(&format!("/approvals/{id}")).await.ok(200);
+        assert_eq!(ruled["may"]["admin"]["end"], json!(["approved", "rejected", "ended"]), "{ruled}");
+        // Everything that is said to be possible is done.
+        let task = task(&mo, &record).await;
+        mo.post(&format!("/approvals/tasks/{task}/return"), json!({"to": "initiator", "opinion": "Why?", "resubmit": "straight"})).await.is(200);
+        let back = ann.get(&format!("/approvals/{id}")).await.ok(200);
+        assert_eq!((&back["may"]["submit"], &back["may"]["withdraw"]), (&json!(true), &json!(true)), "{back}");
+        assert_eq!(begin(&ann, "sales.discount", &record).await["id"], id.as_str());
+    }
+
+    /// A box is narrowed by step, initiator, moment and words, and paged without gaps where much came at one moment.
+    async fn a_box_is_searched_and_paged(app) {
+        let (ann, mo) = (app.ann().await, app.mo().await);
+        let me = ann.get("/me").await.ok(200);
+        let manager = mo.get("/me").await.ok(200);
+        app.admin().change("core.user", me["id"].as_str().expect("an id"), json!({"manager": manager["id"]})).await;
+        let mut records = Vec::new();
+        for _ in 0..5 {
+            let record = quote(&app, &ann, 10).await;
+            let _ = begin(&ann, "sales.discount", &record).await;
+            records.push(record);
+        }
+        let (mut seen, mut after) = (BTreeSet::new(), String::new());
+        for _ in 0..3 {
+            let page = mo.get(&format!("/approvals/tasks?limit=2{after}")).await.ok(200);
+            seen.extend(page["data"].as_array().expect("lines").iter().map(|line| line["record"].as_str().expect("an id").to_owned()));
+            after = page["next"].as_str().map(|next| format!("&after={next}")).unwrap_or_default();
+        }
+        assert_eq!((seen.len(), after.as_str()), (5, ""), "{seen:?}");
+        let count = async |query: String| mo.get(&format!("/approvals/tasks?{query}")).await.ok(200)["data"].as_array().map_or(0, Vec::len);
+        let initiator = me["id"].as_str().expect("an id");
+        assert_eq!(count(format!("initiator={initiator}&step=manager")).await, 5);
+        assert_eq!(count(format!("initiator={}", manager["id"].as_str().expect("an id"))).await, 0);
+        assert_eq!(count("step=managers".to_owned()).await, 0);
+        assert_eq!(count("since=2000-01-01T00:00:00Z&q=q-".to_owned()).await, 5);
+        assert_eq!(count("since=2999-01-01T00:00:00Z".to_owned()).await, 0);
+        assert_eq!(count("q=nothing".to_owned()).await, 0);
+        mo.get("/approvals/tasks?after=nowhere").await.is(400);
+        let flows = mo.get("/approvals/flows").await.ok(200);
+        assert!(flows["data"].as_array().expect("flows").iter().any(|flow| flow["flow"] == "sales.contract" && flow["steps"][0]["step"] == "legal"), "{flows}");
+    }
+
+    /// A file hangs on a comment: for who may know of the approval, and for nobody else; another's upload is no file of one's own.
+    async fn files_hang_on_comments(app) {
+        let (ann, mo, zoe) = (app.ann().await, app.mo().await, app.zoe().await);
+        let me = ann.get("/me").await.ok(200);
+        let manager = mo.get("/me").await.ok(200);
+        app.admin().change("core.user", me["id"].as_str().expect("an id"), json!({"manager": manager["id"]})).await;
+        let record = quote(&app, &ann, 10).await;
+        let id = id_of(&begin(&ann, "sales.discount", &record).await);
+        let upload = async |by: &Client| id_of(&by.upload("order.txt", "text/plain", b"an order".to_vec()).await.ok(201));
+        let (file, foreign) = (upload(&ann).await, upload(&zoe).await);
+        let comment = |file: &str| json!({"opinion": "See here", "files": [{"id": file, "name": "forged"}]});
+        ann.post(&format!("/approvals/{id}/comment"), comment(&foreign)).await.fault(422, "bad_reference", "files");
+        ann.post(&format!("/approvals/{id}/comment"), comment(&file)).await.is(200);
+        let told = mo.get(&format!("/approvals/{id}")).await.ok(200);
+        let said = told["timeline"].as_array().expect("events").iter().find(|event| event["event"] == "commented").cloned().expect("a comment");
+        assert_eq!(said["files"][0]["name"], "order.txt", "{said}");
+        mo.get(&format!("/files/{file}")).await.is(200);
+        zoe.get(&format!("/files/{file}")).await.problem(404, "not_found");
+    }
 }

@@ -179,4 +179,38 @@ on_both! {
         admin.post(&format!("/automations/runs/{run}/cancel"), json!({})).await.problem(409, "locked");
         admin.ask("/automations/runs", &[("state", "odd")]).await.is(400);
     }
+
+    /// An automation is switched off and on by a revision; what waits of it is given up only when that is said.
+    async fn automations_are_switched(app) {
+        install(&app, json!({"later": {
+            "on": {"record": "created", "entity": "thing"},
+            "steps": {"wait": {"kind": "wait", "for": "PT1H"}, "note": {"kind": "update", "values": {"note": "seen"}}},
+            "root": ["wait", "note"]
+        }})).await;
+        let admin = app.admin();
+        let of = async || admin.get("/automations").await.ok(200)["data"].as_array().expect("all").iter().find(|one| one["automation"] == "auto.later").cloned().expect("it");
+        let waits = admin.create_id("auto.thing", json!({"name": "waits"})).await;
+        app.engine.run_due().await.expect("done");
+        let there = of().await;
+        assert_eq!((&there["off"], &there["waiting"], &there["entity"]), (&json!(false), &json!(1), &json!("auto.thing")), "{there}");
+        app.ann().await.get("/automations").await.is(403);
+        app.ann().await.post("/automations/auto.later/switch", json!({"on": false})).await.is(403);
+        admin.post("/automations/auto.nothing/switch", json!({"on": false})).await.is(404);
+        admin.post("/automations/auto.later/switch", json!({})).await.fault(422, "required", "on");
+        assert_eq!(admin.post("/automations/auto.later/switch", json!({"on": false})).await.ok(200)["cancelled"], 0);
+        admin.create("auto.thing", json!({"name": "sets nothing off"})).await;
+        app.engine.run_due().await.expect("done");
+        let there = of().await;
+        assert_eq!((&there["off"], &there["waiting"]), (&json!(true), &json!(1)), "{there}");
+        pass(&app, Duration::hours(2)).await;
+        assert_eq!(admin.read("auto.thing", &waits).await["note"], "seen", "what waited goes on");
+        admin.post("/automations/auto.later/switch", json!({"on": true})).await.is(200);
+        let given_up = admin.create_id("auto.thing", json!({"name": "given up"})).await;
+        app.engine.run_due().await.expect("done");
+        assert_eq!(admin.post("/automations/auto.later/switch", json!({"on": false, "cancel_waiting": true})).await.ok(200)["cancelled"], 1);
+        pass(&app, Duration::hours(2)).await;
+        assert_eq!(admin.read("auto.thing", &given_up).await["note"], Json::Null);
+        let runs = admin.ask("/automations/runs", &[("automation", "auto.later"), ("state", "cancelled")]).await.ok(200);
+        assert_eq!(runs["data"].as_array().map(Vec::len), Some(1), "{runs}");
+    }
 }

@@ -1,15 +1,8 @@
 //! In charge of files over HTTP.
 //! Invariant: a file is served only to whom its record is shown, as a download, under the type that it really has.
 
-use reqwest::Method;
 use serde_json::{Value as Json, json};
-use tests::client::Client;
 use tests::on_both;
-
-async fn upload(client: &Client, name: &str, kind: &str, bytes: Vec<u8>) -> tests::client::Answer {
-    let part = reqwest::multipart::Part::bytes(bytes).file_name(name.to_owned()).mime_str(kind).expect("a type");
-    client.send(client.request(Method::POST, "/files").multipart(reqwest::multipart::Form::new().part("file", part))).await
-}
 
 /// A picture of one pixel.
 const PIXEL: &[u8] = &[
@@ -23,7 +16,7 @@ on_both! {
     async fn files_follow_their_record(app) {
         let (ann, ben, zoe) = (app.ann().await, app.ben().await, app.zoe().await);
         let deal = app.deal_id(&ann, json!({})).await;
-        let file = upload(&ann, "offer.png", "image/png", PIXEL.to_vec()).await.ok(201);
+        let file = ann.upload("offer.png", "image/png", PIXEL.to_vec()).await.ok(201);
         let id = file["id"].as_str().unwrap_or_else(|| panic!("{file}")).to_owned();
         assert_eq!((&file["name"], &file["size"], &file["type"]), (&json!("offer.png"), &json!(PIXEL.len()), &json!("image/png")));
         zoe.get(&format!("/files/{id}")).await.problem(404, "not_found");
@@ -39,7 +32,7 @@ on_both! {
     async fn a_lying_upload_does_no_harm(app) {
         let ann = app.ann().await;
         let page = b"<html><script>alert(1)</script></html>".to_vec();
-        let answer = upload(&ann, "../../evil\u{202e}gpj.html", "image/png", page.clone()).await;
+        let answer = ann.upload("../../evil\u{202e}gpj.html", "image/png", page.clone()).await;
         if answer.status.is_success() {
             let file: Json = answer.json();
             assert_ne!(file["type"], "image/png", "the type is looked at, not believed: {file}");

@@ -34,7 +34,7 @@ pub use forecast::{Forecast, Foreseen, Uncertain, forecast};
 pub use instance::{
     Child, Group, Instance, Parked, Place, Seat, SeatId, SeatState, State, Straight, Token, TokenId, TokenState, Visit, VisitId, VisitOutcome,
 };
-pub use people::managers;
+pub use people::{choosable, managers};
 pub use plan::{Block, Flow, Node, RESULTS};
 pub use quorum::{Ballot, Outcome, Vote, outcome};
 pub use timer::{Timer, TimerChange, TimerId, TimerKind};

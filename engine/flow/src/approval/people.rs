@@ -506,3 +506,21 @@ fn of(person: Uuid) -> Chosen {
 pub fn managers(flow: &super::Flow, instance: &super::Instance, facts: &dyn super::Facts, now: chrono::DateTime<chrono::Utc>) -> Told<Vec<Uuid>> {
     Machine::new(flow, instance, super::Actor::default(), facts, now, true).managers()
 }
+
+/// Among whom somebody is chosen for a step; anybody where there is nothing.
+///
+/// # Errors
+/// Why it cannot be known.
+pub fn choosable(
+    flow: &super::Flow,
+    instance: &super::Instance,
+    node: &Name,
+    facts: &dyn super::Facts,
+    now: chrono::DateTime<chrono::Utc>,
+) -> Told<Option<Vec<Uuid>>> {
+    let chosen = |source: &&Approver| matches!(source.by, ApproverBy::InitiatorSelects | ApproverBy::PreviousSelects);
+    let doc = flow.node(node.as_str()).and_then(super::Node::decision);
+    let Some(source) = doc.and_then(|doc| doc.approvers.iter().find(chosen)).filter(|source| !source.among.is_empty()) else { return Ok(None) };
+    let machine = Machine::new(flow, instance, super::Actor::default(), facts, now, true);
+    machine.found(node, &format!("steps/{node}/approvers"), &source.among).map(Some)
+}
