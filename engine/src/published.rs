@@ -298,6 +298,16 @@ impl Published {
     }
 }
 
+impl rules::eval::Working for Published {
+    fn works(&self, calendar: &str, day: chrono::NaiveDate) -> bool {
+        self.calendars.get(calendar).is_some_and(|calendar| calendar.works(day))
+    }
+
+    fn between(&self, calendar: &str, from: chrono::DateTime<chrono::Utc>, until: chrono::DateTime<chrono::Utc>) -> Option<chrono::TimeDelta> {
+        self.calendars.get(calendar).map(|calendar| calendar.between(from, until))
+    }
+}
+
 impl EntityPlan {
     /// What is compiled for `field`, which must be of this entity.
     #[must_use]
@@ -569,7 +579,8 @@ fn reads_rollup(schema: &Schema, def: &EntityDef, condition: &CompiledCondition,
     condition.reads().iter().any(|path| path.hops.is_empty() && field_reads_rollup(schema, def, path.field, depth))
 }
 
-fn field_reads_rollup(schema: &Schema, def: &EntityDef, field: FieldId, depth: u8) -> bool {
+/// Whether a field is a roll-up, or a formula of its own record that reads one.
+pub(crate) fn field_reads_rollup(schema: &Schema, def: &EntityDef, field: FieldId, depth: u8) -> bool {
     const DEEPEST: u8 = 16;
     let field = def.field(field);
     match &field.role {

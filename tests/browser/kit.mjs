@@ -1,12 +1,13 @@
 // In charge of what all journeys share: the real program with the demonstration, and a real browser.
 // Invariant: every page is watched for faults of its scripts and of the content security policy; one is enough to fail.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { chromium } from 'playwright-core';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -40,10 +41,12 @@ export async function startServer() {
     clearTimeout(timer);
     rmSync(data, { recursive: true, force: true });
   };
+  /** Runs a command of the program on the same workspace. */
+  const run = (...args) => promisify(execFile)(binary, [...args, '--data', data], { cwd: join(here, '../..') });
   for (let tries = 0; tries < 600; tries += 1) {
     if (child.exitCode !== null) break;
     const ready = await fetch(`${base}/readyz`).then((answer) => answer.ok, () => false);
-    if (ready && said.includes(base)) return { base, stop };
+    if (ready && said.includes(base)) return { base, stop, run };
     await new Promise((resolve) => { setTimeout(resolve, 200); });
   }
   await stop();

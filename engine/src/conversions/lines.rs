@@ -175,7 +175,7 @@ fn one(d: &mut Deciding<'_, '_, '_>, plan: &LinesPlan, line: &Seen, asked: Optio
 
 /// What is left of a line, whoever asks; none where the value is no such number.
 fn left(d: &Deciding<'_, '_, '_>, plan: &LinesPlan, made: &MadeValue, line: &Seen) -> Result<Option<Decimal>, Error> {
-    if d.plan.repeat != Repeat::Remainder || !made.is_remainder() {
+    if d.plan.repeat != Repeat::Remainder || !made.is_remainder {
         return Ok(None);
     }
     Ok(d.make_by(Sight::Engine, plan.entity, made, Some(line))?.ok().as_ref().and_then(number))

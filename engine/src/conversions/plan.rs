@@ -12,6 +12,8 @@ use rules::expr::{Given, Place, Use};
 use rules::query::{Relation, RelationTo, SystemView, TypedFilter, resolve_path, resolve_relation};
 use rules::value::CompiledValue;
 
+use crate::published::field_reads_rollup;
+
 /// The name under which values of lines see what a line is made from.
 pub(super) const LINE: &str = "line";
 
@@ -73,6 +75,8 @@ pub(crate) struct LinesPlan {
 pub(crate) struct MadeValue {
     pub(crate) field: FieldId,
     pub(crate) how: How,
+    /// Whether a number that it makes is what is left of a line: it reads what was taken of it, which a roll-up keeps.
+    pub(crate) is_remainder: bool,
 }
 
 /// How a value is made; closed.
@@ -84,16 +88,6 @@ pub(crate) enum How {
     Target(usize),
     /// What the line has in its field of the same name.
     Copy(FieldId),
-}
-
-impl MadeValue {
-    /// Whether a number that it makes is what is left.
-    pub(crate) fn is_remainder(&self) -> bool {
-        match &self.how {
-            How::Value(value, _) => value.rule().expr.is_some(),
-            How::Target(_) | How::Copy(_) => false,
-        }
-    }
 }
 
 impl ConversionPlan {
@@ -237,7 +231,7 @@ impl Compiling<'_> {
             && let Some(other) = &rule.target
         {
             let place = order.iter().position(|there| there.as_str() == other)?;
-            return Some(MadeValue { field: field.id, how: How::Target(place) });
+            return Some(MadeValue { field: field.id, how: How::Target(place), is_remainder: false });
         }
         let value = match CompiledValue::compile(self.place(Use::Value), spec) {
             Ok(value) => value,
@@ -269,7 +263,9 @@ impl Compiling<'_> {
                 Some((target.id, by.id))
             }
         };
-        Some(MadeValue { field: field.id, how: How::Value(Box::new(value), find) })
+        let is_remainder =
+            value.reads_of(LINE).any(|path| path.hops.is_empty() && field_reads_rollup(self.schema, self.schema.entity(path.entity), path.field, 0));
+        Some(MadeValue { field: field.id, how: How::Value(Box::new(value), find), is_remainder })
     }
 
     /// Every name that a text reads is there.
@@ -326,7 +322,7 @@ impl Compiling<'_> {
         for there in &line.fields {
             let written = rule.values.as_ref().is_some_and(|values| values.contains_key(there.name.as_str()));
             if let Some(own) = self.schema.entity(source).find(there.name.as_str()).filter(|own| !written && is_copied(own, there, by)) {
-                values.push(MadeValue { field: there.id, how: How::Copy(own.id) });
+                values.push(MadeValue { field: there.id, how: How::Copy(own.id), is_remainder: false });
             }
         }
         Some(LinesPlan { field: field.id, name: name.clone(), entity: far, by: by.clone(), from, source, values, skip_if })

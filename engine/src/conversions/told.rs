@@ -76,7 +76,9 @@ fn target(w: &Writer<'_>, decided: &[Decided<'_>], one: &Decided<'_>) -> Result<
         }
         if matches!(one.deed, Deed::Create | Deed::Open) || (one.deed == Deed::Match && !one.values.is_empty()) {
             let there = (one.deed == Deed::Match).then_some(one.id);
-            let (values, more) = values(w, decided, one, one.plan.entity, there, &one.values)?;
+            // Of what is made, also what the document says and the source leaves empty.
+            let said = one.plan.values.iter().map(|made| def.field(made.field).name.to_string()).filter(|_| there.is_none()).collect();
+            let (values, more) = values(w, decided, one, (one.plan.entity, there), &one.values, said)?;
             map.insert("values".to_owned(), values);
             if one.deed != Deed::Open {
                 let at = format!("/values/{}", model::fault::escape_pointer(one.plan.name.as_str()));
@@ -96,7 +98,7 @@ fn lines(w: &Writer<'_>, decided: &[Decided<'_>], one: &Decided<'_>) -> Result<J
         let mut rows = Vec::new();
         let far = w.def(lines.plan.entity);
         for line in &lines.rows {
-            let (values, _) = values(w, decided, one, lines.plan.entity, None, &line.values)?;
+            let (values, _) = values(w, decided, one, (lines.plan.entity, None), &line.values, Vec::new())?;
             let title = origins::told(w.cx, w.tx, w.def(lines.plan.source).name.as_str(), line.source)?;
             let seen = line.left.iter().filter(|(name, _)| far.find(name).is_some_and(|field| w.cx.grants.entity(far.id).comparable(field.id)));
             let left: Map<String, Json> = seen.map(|(name, left)| (name.clone(), Input::Number(left.to_string()).to_json())).collect();
@@ -109,21 +111,21 @@ fn lines(w: &Writer<'_>, decided: &[Decided<'_>], one: &Decided<'_>) -> Result<J
     Ok(Json::Object(fields))
 }
 
-/// The values of a record as it would be, of the fields that are given; and what would be wrong with it.
+/// The values of a record as it would be, of the fields that are given and of `more`; and what would be wrong with it.
 fn values(
     w: &Writer<'_>,
     decided: &[Decided<'_>],
     one: &Decided<'_>,
-    entity: EntityId,
-    there: Option<uuid::Uuid>,
+    (entity, there): (EntityId, Option<uuid::Uuid>),
     given: &IndexMap<String, Input>,
+    more: Vec<String>,
 ) -> Result<(Json, Vec<Violation>), Error> {
     let cx = opening(w.cx, one);
     let inner = Writer::preview(&cx, w.tx);
     let def = inner.def(entity);
     let (row, _) = drafted(&inner, def, there, given)?;
     let mut told = Map::new();
-    for name in given.keys() {
+    for name in given.keys().chain(more.iter().filter(|name| !given.contains_key(*name))) {
         let Some(field) = w.cx.grants.field(def, name) else { continue };
         told.insert(name.clone(), value(w, decided, entity, field, &row)?);
     }

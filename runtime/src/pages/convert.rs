@@ -236,7 +236,10 @@ impl<'a> Asking<'a> {
         for target in &self.targets {
             parts.push(self.part(target, &seen, &faults).await?);
         }
-        let whole: Vec<String> = faults.iter().filter(|fault| !fault.pointer.contains('/')).map(|fault| fault.wording.text(&cx.locale)).collect();
+        // What no input of the page shows is told above them.
+        let beside: Vec<&String> = parts.iter().flat_map(Part::errors).collect();
+        let mut whole: Vec<String> = faults.iter().map(|fault| fault.wording.text(&cx.locale)).filter(|text| !beside.contains(&text)).collect();
+        whole.dedup();
         let error = match error {
             Some(Error::Invalid(_)) | None => (!whole.is_empty()).then(|| whole.join(" · ")),
             Some(error) => Some(told(error, &cx.locale).1),
@@ -413,6 +416,14 @@ impl<'a> Asking<'a> {
             used: row.is_some(),
             name: name.to_owned(),
         }
+    }
+}
+
+impl Part {
+    /// What is told beside its inputs.
+    fn errors(&self) -> impl Iterator<Item = &String> {
+        let cells = self.lines.iter().flat_map(|lines| &lines.rows).flat_map(|line| &line.cells).filter_map(|cell| cell.error.as_ref());
+        self.controls.iter().filter_map(|control| control.error.as_ref()).chain(cells).chain(self.error.as_ref())
     }
 }
 

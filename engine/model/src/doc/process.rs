@@ -121,8 +121,8 @@ pub enum Repeat {
     /// Once.
     #[default]
     Once,
-    /// Again, for what is left: of each line no more than a number that an `expr` of its values gives, and none that `skip_if`
-    /// leaves out; without `skip_if` each line once.
+    /// Again, for what is left: of each line no more than a number that an `expr` makes from a roll-up of the line (as
+    /// `line.quantity - line.ordered`), and none that `skip_if` leaves out; without `skip_if` each line once.
     Remainder,
     /// As often as wanted.
     Always,
