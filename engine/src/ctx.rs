@@ -159,6 +159,7 @@ impl Ctx {
             zone: self.zone,
             record,
             settings: self.app.settings_of(app),
+            working: Some(&*self.app),
         }
     }
 

@@ -206,6 +206,7 @@ pub(crate) fn grants(app: &Published, person: &Person, now: chrono::DateTime<chr
         zone: app.zone,
         record: None,
         settings: app.settings_of("core"),
+        working: Some(app),
     };
     Grants::compile(&app.schema, app.graph.sources(), &roles, &params)
 }

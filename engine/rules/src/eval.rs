@@ -43,6 +43,15 @@ pub trait Lookup {
     fn is_under(&self, entity: EntityId, parent: FieldId, id: Uuid, top: Uuid) -> Result<bool, HostFault>;
 }
 
+/// Knows the working time of calendars, by qualified name.
+pub trait Working: std::fmt::Debug + Send + Sync {
+    /// Whether there is work on a day; false where there is no such calendar.
+    fn works(&self, calendar: &str, day: chrono::NaiveDate) -> bool;
+
+    /// The working time between two moments; none where there is no such calendar.
+    fn between(&self, calendar: &str, from: chrono::DateTime<chrono::Utc>, until: chrono::DateTime<chrono::Utc>) -> Option<chrono::TimeDelta>;
+}
+
 /// Reads nothing: for what looks at one record alone.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoLookup;

@@ -95,6 +95,15 @@ impl CompiledValue {
         }
     }
 
+    /// The fields of what is given by `name` that it reads, where it is an expression.
+    pub fn reads_of<'e>(&'e self, name: &'e str) -> impl Iterator<Item = &'e Path> {
+        let expression = match &self.how {
+            How::Expression(expression) => Some(expression),
+            How::Plain(_) | How::From(_) | How::Text(_) => None,
+        };
+        expression.into_iter().flat_map(move |expression| expression.reads_of(name))
+    }
+
     /// The rule that it is made by; the empty one for a plain value.
     #[must_use]
     pub fn rule(&self) -> &ValueRule {

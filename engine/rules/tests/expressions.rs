@@ -368,3 +368,44 @@ proptest! {
         let _ = rules::expr::is_on_read(&text);
     }
 }
+
+fn days(text: &str) -> Vec<String> {
+    let found = eval(text, &json!({"due": "2026-03-02"}));
+    found.items().iter().map(|item| rules::value::input_of(item).as_text().expect("a day").to_owned()).collect()
+}
+
+#[test]
+fn what_repeats_by_a_rule_is_a_list_of_days_or_moments() {
+    assert_eq!(days("occurrences(\"FREQ=WEEKLY;COUNT=3\", due)"), ["2026-03-02", "2026-03-09", "2026-03-16"]);
+    assert_eq!(days("occurrences(\"FREQ=MONTHLY;BYMONTHDAY=-1;UNTIL=20260430\", due)"), ["2026-03-31", "2026-04-30"]);
+    assert_eq!(
+        days("occurrences(\"RRULE:FREQ=WEEKLY;BYDAY=TU,TH;INTERVAL=2;COUNT=4\", due)"),
+        ["2026-03-03", "2026-03-05", "2026-03-17", "2026-03-19"]
+    );
+    assert_eq!(compiled("occurrences(\"FREQ=DAILY;COUNT=1\", due)").items(), Kind::Day);
+    assert_eq!(compiled("split_amount(10, 3)").items(), Kind::Number);
+    // A moment keeps its time of day over a change of clocks.
+    let text = "occurrences(\"FREQ=WEEKLY;COUNT=2\", now())";
+    let start = Params { zone: chrono_tz::Europe::Berlin, now: "2026-03-26T09:00:00Z".parse().expect("a moment"), ..nobody() };
+    let cells = deal(&json!({}));
+    let found = compiled(text).eval(&scope(&SCHEMA, entity(&SCHEMA, "deal"), &cells, &start, &NoLookup, &[])).expect("a list");
+    let moments: Vec<String> = found.items().iter().filter_map(Value::as_timestamp).map(|moment| moment.to_rfc3339()).collect();
+    assert_eq!(moments, ["2026-03-26T09:00:00+00:00", "2026-04-02T08:00:00+00:00"]);
+    assert_eq!(eval("occurrences(\"FREQ=DAILY;COUNT=2\", due)", &json!({})), Value::Null, "nothing begins at no day");
+}
+
+#[test]
+fn a_rule_has_an_end_and_is_read_when_it_is_written() {
+    for (text, why) in [
+        ("occurrences(\"FREQ=DAILY\", due)", "no end"),
+        ("occurrences(\"FREQ=DAILY;COUNT=0\", due)", "COUNT"),
+        ("occurrences(\"FREQ=DAILY;UNTIL=soon\", due)", "UNTIL"),
+        ("occurrences(\"FREQ=SOMETIMES;COUNT=2\", due)", "no rule"),
+        ("occurrences(\"weekly\", due)", "`=`"),
+        ("occurrences(\"FREQ=DAILY;COUNT=2\", due, \"ofice\")", "no calendar"),
+        ("occurrences(\"FREQ=DAILY;COUNT=2\", amount)", "takes a date"),
+    ] {
+        assert!(refused(text).contains(why), "{text}: {}", refused(text));
+    }
+    assert!(fails("occurrences(\"FREQ=DAILY;UNTIL=20400101\", due)", &json!({"due": "2026-03-02"})).contains("1000"));
+}

@@ -143,14 +143,23 @@ fn given(c: &Compiling<'_>, on: &Map<String, Json>, trigger: &Trigger) -> Vec<(S
                 put(&mut found, name, what);
             }
             if step.kind == "for_each"
-                && let (Some(name), Some(over)) = (text("as"), text("over"))
+                && let (Some(name), Some(over)) = (text("as"), step.settings.get("over"))
             {
-                let entity = steps::entity_over(c, &found, over);
-                put(&mut found, name, entity.map_or(Given::Value(Kind::Any), Given::Record));
+                let entity = over.as_str().and_then(|over| steps::entity_over(c, &found, over));
+                let written = over.as_str().or_else(|| over.get("expr").and_then(Json::as_str));
+                let items = || written.map_or(Kind::Any, |text| items_of(c, &found, text));
+                let what = entity.map_or_else(|| Given::Value(items()), Given::Record);
+                put(&mut found, name, what);
             }
         }
     }
     found
+}
+
+/// What the items of a list are that an expression gives.
+fn items_of(c: &Compiling<'_>, given: &[(String, Given)], text: &str) -> Kind {
+    let place = Place { schema: c.schema, entity: c.entity.unwrap_or_else(|| c.nobody()), app: c.app, usage: Use::Value, given };
+    Expression::compile_at(place, text).map_or(Kind::Any, |compiled| compiled.items())
 }
 
 /// What a chain of names begins at and what is behind it: one of several records that are given is named by both names.

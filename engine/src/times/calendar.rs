@@ -73,6 +73,12 @@ impl WorkingTime {
         periods.iter().map(|(from, until)| (moment(self.zone, day, *from), end(until))).collect()
     }
 
+    /// Whether there is work on a day.
+    #[must_use]
+    pub fn works(&self, day: NaiveDate) -> bool {
+        !self.of_day(day).is_empty()
+    }
+
     fn days_from(&self, from: DateTime<Utc>) -> impl Iterator<Item = NaiveDate> + use<'_> {
         let first = from.with_timezone(&self.zone).date_naive();
         (0..FAR).filter_map(move |days| first.checked_add_days(Days::new(days)))

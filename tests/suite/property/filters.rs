@@ -346,7 +346,7 @@ fn bound(json: &Json, zone: chrono_tz::Tz) -> Option<Predicate> {
     let filter = Filter::parse(json, "").ok()?;
     let typed = TypedFilter::compile(&SCHEMA, entity("probe.thing"), &filter, &SystemView, "").ok()?;
     let params =
-        Params { me: Some(me()), me_cells: None, departments_below: &[], reports: &[], now: now(), zone, record: None, settings: &NO_SETTINGS };
+        Params { me: Some(me()), me_cells: None, departments_below: &[], reports: &[], now: now(), zone, record: None, settings: &NO_SETTINGS, working: None };
     Some(typed.bind(&SCHEMA, &params))
 }
 

@@ -70,6 +70,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("calamine", &["engine"]),
     ("chacha20poly1305", &["engine"]),
     ("chardetng", &["engine"]),
+    // Rules of repetition (RFC 5545): their corner cases are a library's business.
+    ("rrule", &["rules"]),
     ("croner", &["engine"]),
     ("csv", &["engine"]),
     ("encoding_rs", &["engine"]),

@@ -291,6 +291,14 @@ pub fn is_writable(day: chrono::NaiveDate) -> bool {
     (0..=9999).contains(&chrono::Datelike::year(&day))
 }
 
+/// The text that this is.
+pub fn text_of(item: &Item) -> Option<&str> {
+    match item {
+        Item::Value(value) => value.as_text(),
+        Item::Days(_) | Item::Hours(_) => None,
+    }
+}
+
 /// The same time of day in `zone`, `days` later; where a clock change skips it, the first moment after.
 fn shift_moment(moment: DateTime<Utc>, days: i64, zone: Tz) -> Result<DateTime<Utc>, Refusal> {
     let local = moment.with_timezone(&zone).naive_local();

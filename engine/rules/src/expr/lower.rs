@@ -7,8 +7,8 @@ use model::Value;
 use rhai::{ASTFlags, Expr, FnCallExpr, Stmt, StmtBlock};
 use rust_decimal::Decimal;
 
-use super::functions::{FUNCTIONS, Gives, find};
-use super::item::{Arithmetic, Comparison, Item};
+use super::functions::{FUNCTIONS, Gives, Wants, calendars, find};
+use super::item::{Arithmetic, Comparison, Item, text_of};
 use super::kind::Kind;
 use super::names::{Here, Names, Typed};
 use super::node::Node;
@@ -21,13 +21,16 @@ pub(super) struct Lowered {
     pub node: Node,
     pub kind: Kind,
     pub reads: Vec<Path>,
+    pub given_reads: Vec<(std::sync::Arc<str>, Path)>,
     pub uses_clock: bool,
+    /// What the items of a list are, where that is known.
+    pub items: Kind,
 }
 
 /// Checks and compiles `text` at `place`.
 pub(super) fn lower(place: Place<'_>, text: &str) -> Result<Lowered, Vec<ExpressionFault>> {
     let ast = parse::parse(text).map_err(|fault| vec![fault])?;
-    let mut lowering = Lowering { names: Names { place, faults: Vec::new(), reads: Vec::new() }, uses_clock: false };
+    let mut lowering = Lowering { names: Names { place, faults: Vec::new(), reads: Vec::new(), given_reads: Vec::new() }, uses_clock: false };
     let typed = match ast.statements() {
         [Stmt::Expr(expr)] => lowering.expr(expr),
         _ => return Err(vec![ExpressionFault::new(Spot::START, "this is more than one expression")]),
@@ -40,7 +43,14 @@ pub(super) fn lower(place: Place<'_>, text: &str) -> Result<Lowered, Vec<Express
         lowering.names.fault(Spot::START, "a span is no value of its own: add it to a date");
     }
     if lowering.names.faults.is_empty() {
-        Ok(Lowered { node: typed.node, kind: typed.kind, reads: lowering.names.reads, uses_clock: lowering.uses_clock })
+        Ok(Lowered {
+            node: typed.node,
+            kind: typed.kind,
+            items: typed.items,
+            reads: lowering.names.reads,
+            given_reads: lowering.names.given_reads,
+            uses_clock: lowering.uses_clock,
+        })
     } else {
         Err(lowering.names.faults)
     }
@@ -241,10 +251,24 @@ impl<'a> Lowering<'a> {
             }
         }
         self.uses_clock |= function.clock;
+        for (index, argument) in arguments.iter_mut().enumerate() {
+            let at = spots.get(index).copied().unwrap_or(spot);
+            match function.wants_at(index) {
+                Wants::Rule => self.check_rule(argument, at),
+                Wants::Calendar => self.check_calendar(argument, at),
+                _ => {}
+            }
+        }
         let kind = match (function.gives, arguments.first()) {
             (Gives::Kind(kind), _) => kind,
             (Gives::Same, _) if function.repeats => together,
             (Gives::Same, first) => first.map_or(Kind::Any, |first| first.kind),
+            (Gives::List(_) | Gives::ListOfSecond, _) => Kind::List,
+        };
+        let items = match function.gives {
+            Gives::List(kind) => kind,
+            Gives::ListOfSecond => arguments.get(1).map_or(Kind::Any, |second| second.kind),
+            Gives::Kind(_) | Gives::Same => Kind::Any,
         };
         if name == "contains"
             && let [list, item] = arguments.as_slice()
@@ -255,7 +279,36 @@ impl<'a> Lowering<'a> {
                 items.iter().for_each(|there| self.check_name(item, there, spot));
             }
         }
-        Typed::new(Node::Call(function, arguments.into_iter().map(|argument| argument.node).collect(), spot), kind)
+        let node = Node::Call(function, arguments.into_iter().map(|argument| argument.node).collect(), spot);
+        Typed { items, ..Typed::new(node, kind) }
+    }
+
+    /// A rule that is written out is read now.
+    fn check_rule(&mut self, argument: &Typed, spot: Spot) {
+        if let Node::Constant(item) = &argument.node
+            && let Some(fault) = text_of(item).and_then(calendars::fault_of)
+        {
+            self.names.fault(spot, fault);
+        }
+    }
+
+    /// A calendar is one of the app's; its name is qualified here, so that whoever runs it knows which.
+    fn check_calendar(&mut self, argument: &mut Typed, spot: Spot) {
+        let Node::Constant(item) = &argument.node else { return self.names.fault(spot, "a calendar is named in quotes") };
+        let Some(text) = text_of(item) else { return };
+        if self.names.place.usage == Use::Formula {
+            return self.names.fault(spot, "calendars change from year to year, so nothing that is stored can be computed from one");
+        }
+        let place = self.names.place;
+        let (app, name) = text.split_once('.').unwrap_or((place.app, text));
+        let there = place.schema.apps.get(app).map(|app| &app.calendars);
+        if there.is_some_and(|calendars| calendars.contains_key(name)) {
+            argument.node = Node::Constant(Item::Value(Value::text(&format!("{app}.{name}"))));
+            return;
+        }
+        let known = place.schema.apps.get(place.app).into_iter().flat_map(|app| app.calendars.keys().map(|name| name.as_str()));
+        let hint = likely(name, known).map(|name| name.to_owned());
+        self.names.faults.push(ExpressionFault { hint, ..ExpressionFault::new(spot, format!("there is no calendar `{text}`")) });
     }
 
     fn operator(&mut self, sign: &str, mut arguments: Vec<Typed>, spot: Spot) -> Typed {

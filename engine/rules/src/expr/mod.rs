@@ -142,7 +142,9 @@ struct Compiled {
     node: node::Node,
     kind: Kind,
     reads: Vec<Path>,
+    given_reads: Vec<(Arc<str>, Path)>,
     uses_clock: bool,
+    items: Kind,
     on_read: Option<ClockExpr>,
     /// What a rule forgives being empty.
     forgiven: Vec<node::Node>,
@@ -172,7 +174,9 @@ impl Expression {
         Ok(Self(Arc::new(Compiled {
             kind: lowered.kind,
             reads: lowered.reads,
+            given_reads: lowered.given_reads,
             uses_clock: lowered.uses_clock,
+            items: lowered.items,
             on_read,
             forgiven,
             node: lowered.node,
@@ -223,6 +227,12 @@ impl Expression {
         self.0.kind
     }
 
+    /// What kind the items are of a list that it gives; `Any` where that is not known.
+    #[must_use]
+    pub fn items(&self) -> Kind {
+        self.0.items
+    }
+
     /// Whether its value may be stored in a column.
     #[must_use]
     pub fn fits(&self, storage: Storage) -> bool {
@@ -239,6 +249,11 @@ impl Expression {
     #[must_use]
     pub fn reads(&self) -> &[Path] {
         &self.0.reads
+    }
+
+    /// The fields of what is given by `name`, and over its references, that it reads.
+    pub fn reads_of<'e>(&'e self, name: &'e str) -> impl Iterator<Item = &'e Path> {
+        self.0.given_reads.iter().filter(move |(given, _)| **given == *name).map(|(_, path)| path)
     }
 
     /// Whether its value depends on the time.

@@ -22,11 +22,13 @@ pub(super) struct Typed {
     pub kind: Kind,
     /// The names that it may hold, for choices and stages.
     pub options: Option<Vec<String>>,
+    /// What the items of a list are, where that is known.
+    pub items: Kind,
 }
 
 impl Typed {
     pub fn new(node: Node, kind: Kind) -> Self {
-        Self { node, kind, options: None }
+        Self { node, kind, options: None, items: Kind::Any }
     }
 
     /// Stands where there was a fault, so that the check goes on.
@@ -56,6 +58,8 @@ pub(super) struct Names<'a> {
     pub place: Place<'a>,
     pub faults: Vec<ExpressionFault>,
     pub reads: Vec<Path>,
+    /// What was read of records that are given, by name.
+    pub given_reads: Vec<(Arc<str>, Path)>,
 }
 
 impl<'a> Names<'a> {
@@ -317,8 +321,10 @@ impl<'a> Names<'a> {
     }
 
     fn remember(&mut self, root: &Root, path: Path) {
-        if *root == Root::Record && !self.reads.iter().any(|there| same_path(there, &path)) {
-            self.reads.push(path);
+        match root {
+            Root::Record if !self.reads.iter().any(|there| same_path(there, &path)) => self.reads.push(path),
+            Root::Given(name) => self.given_reads.push((Arc::clone(name), path)),
+            Root::Record | Root::Old | Root::Me => {}
         }
     }
 }

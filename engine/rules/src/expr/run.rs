@@ -86,7 +86,7 @@ pub(super) fn run(node: &Node, scope: &Scope<'_>) -> Result<Item, EvalFault> {
                     Empties::AreSkipped | Empties::Spread | Empties::AreFalse | Empties::MayFollow => arguments.push(item),
                 }
             }
-            let clock = Clock { now: scope.params.now, zone: scope.params.zone };
+            let clock = Clock { now: scope.params.now, zone: scope.params.zone, working: scope.params.working };
             (function.run)(clock, &arguments).map_err(|refusal| EvalFault::at(*spot, refusal))
         }
     }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::path::{Path, SystemView, resolve_path};
 use super::typed::Reading;
+use crate::eval::Working;
 
 /// What placeholders stand for.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub struct Params<'a> {
     pub record: Option<(EntityId, &'a Cells)>,
     /// The app's settings.
     pub settings: &'a Map<String, Json>,
+    /// The working time of calendars.
+    pub working: Option<&'a dyn Working>,
 }
 
 impl Params<'_> {

@@ -205,7 +205,17 @@ impl Lookup for Memory {
 
 /// Nobody, now, in UTC.
 pub fn nobody() -> Params<'static> {
-    Params { me: None, me_cells: None, departments_below: &[], reports: &[], now: now(), zone: chrono_tz::UTC, record: None, settings: &NO_SETTINGS }
+    Params {
+        me: None,
+        me_cells: None,
+        departments_below: &[],
+        reports: &[],
+        now: now(),
+        zone: chrono_tz::UTC,
+        record: None,
+        settings: &NO_SETTINGS,
+        working: None,
+    }
 }
 
 pub fn filter(json: &Json) -> Filter {

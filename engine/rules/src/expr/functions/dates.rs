@@ -13,15 +13,15 @@ const HOUR: i64 = 3_600_000_000;
 /// More months than any calendar that we write.
 const MAX_MONTHS: i64 = 120_000;
 
-pub(super) fn today(clock: Clock, _: &[Item]) -> Result<Item, Refusal> {
+pub(super) fn today(clock: Clock<'_>, _: &[Item]) -> Result<Item, Refusal> {
     Ok(Item::Value(Value::Date(local_day(clock.now, clock))))
 }
 
-pub(super) fn now(clock: Clock, _: &[Item]) -> Result<Item, Refusal> {
+pub(super) fn now(clock: Clock<'_>, _: &[Item]) -> Result<Item, Refusal> {
     Ok(Item::Value(Value::Timestamp(clock.now)))
 }
 
-fn local_day(moment: DateTime<Utc>, clock: Clock) -> NaiveDate {
+fn local_day(moment: DateTime<Utc>, clock: Clock<'_>) -> NaiveDate {
     moment.with_timezone(&clock.zone).date_naive()
 }
 
@@ -34,21 +34,21 @@ fn number(name: &str, argument: Option<&Item>) -> Result<Decimal, Refusal> {
 }
 
 /// `days(n)`: n calendar days, a whole number.
-pub(super) fn days(_: Clock, arguments: &[Item]) -> Result<Item, Refusal> {
+pub(super) fn days(_: Clock<'_>, arguments: &[Item]) -> Result<Item, Refusal> {
     whole(number("days", arguments.first())?)
         .map(Item::Days)
         .ok_or_else(|| Refusal::Argument("`days` takes a whole number; parts of a day are `hours`".to_owned()))
 }
 
 /// `hours(n)`: n hours, also parts of them.
-pub(super) fn hours(_: Clock, arguments: &[Item]) -> Result<Item, Refusal> {
+pub(super) fn hours(_: Clock<'_>, arguments: &[Item]) -> Result<Item, Refusal> {
     let hours = number("hours", arguments.first())?;
     let micros = hours.checked_mul(Decimal::from(HOUR)).ok_or(Refusal::Overflow)?;
     whole(micros.trunc()).map(Item::Hours).ok_or(Refusal::Overflow)
 }
 
 /// `add_months(d, n)`: the same day n months on, or the last of that month where it is shorter.
-pub(super) fn add_months(clock: Clock, arguments: &[Item]) -> Result<Item, Refusal> {
+pub(super) fn add_months(clock: Clock<'_>, arguments: &[Item]) -> Result<Item, Refusal> {
     let months = whole(number("add_months", arguments.get(1))?)
         .filter(|months| months.abs() <= MAX_MONTHS)
         .ok_or_else(|| Refusal::Argument("`add_months` takes a whole number of months".to_owned()))?;
@@ -71,7 +71,7 @@ fn shift(day: NaiveDate, months: i64) -> Result<NaiveDate, Refusal> {
 
 /// `days_between(a, b)`: b minus a in days; between moments, whole days that passed. A day and a moment count by the
 /// moment's day.
-pub(super) fn days_between(clock: Clock, arguments: &[Item]) -> Result<Item, Refusal> {
+pub(super) fn days_between(clock: Clock<'_>, arguments: &[Item]) -> Result<Item, Refusal> {
     let [from, to] = arguments else { return Ok(Item::EMPTY) };
     let days = match (from, to) {
         (Item::Value(Value::Date(_)), Item::Value(Value::Timestamp(_))) => days_from(from, &day_of(to, clock)?),
@@ -83,7 +83,7 @@ pub(super) fn days_between(clock: Clock, arguments: &[Item]) -> Result<Item, Ref
 }
 
 /// `hours_between(a, b)`: b minus a in hours, with what is behind the point.
-pub(super) fn hours_between(_: Clock, arguments: &[Item]) -> Result<Item, Refusal> {
+pub(super) fn hours_between(_: Clock<'_>, arguments: &[Item]) -> Result<Item, Refusal> {
     match arguments {
         [Item::Value(Value::Timestamp(from)), Item::Value(Value::Timestamp(to))] => {
             let micros = to.signed_duration_since(*from).num_microseconds().ok_or(Refusal::Overflow)?;
@@ -96,15 +96,15 @@ pub(super) fn hours_between(_: Clock, arguments: &[Item]) -> Result<Item, Refusa
 }
 
 /// `day(moment)`: the day of a moment.
-pub(super) fn day(clock: Clock, arguments: &[Item]) -> Result<Item, Refusal> {
+pub(super) fn day(clock: Clock<'_>, arguments: &[Item]) -> Result<Item, Refusal> {
     arguments.first().map_or(Ok(Item::EMPTY), |argument| day_of(argument, clock))
 }
 
-fn day_of(argument: &Item, clock: Clock) -> Result<Item, Refusal> {
+fn day_of(argument: &Item, clock: Clock<'_>) -> Result<Item, Refusal> {
     the_day(argument, clock).map(|day| Item::Value(Value::Date(day))).ok_or_else(|| refused("day", argument))
 }
 
-fn the_day(argument: &Item, clock: Clock) -> Option<NaiveDate> {
+fn the_day(argument: &Item, clock: Clock<'_>) -> Option<NaiveDate> {
     match argument {
         Item::Value(Value::Date(day)) => Some(*day),
         Item::Value(Value::Timestamp(moment)) => Some(local_day(*moment, clock)),
@@ -113,16 +113,16 @@ fn the_day(argument: &Item, clock: Clock) -> Option<NaiveDate> {
 }
 
 /// `year(d)`: four digits.
-pub(super) fn year(clock: Clock, arguments: &[Item]) -> Result<Item, Refusal> {
+pub(super) fn year(clock: Clock<'_>, arguments: &[Item]) -> Result<Item, Refusal> {
     part(clock, arguments, "year", |day| i64::from(day.year()))
 }
 
 /// `month(d)`: 1 to 12.
-pub(super) fn month(clock: Clock, arguments: &[Item]) -> Result<Item, Refusal> {
+pub(super) fn month(clock: Clock<'_>, arguments: &[Item]) -> Result<Item, Refusal> {
     part(clock, arguments, "month", |day| i64::from(day.month()))
 }
 
-fn part(clock: Clock, arguments: &[Item], name: &str, of: impl Fn(NaiveDate) -> i64) -> Result<Item, Refusal> {
+fn part(clock: Clock<'_>, arguments: &[Item], name: &str, of: impl Fn(NaiveDate) -> i64) -> Result<Item, Refusal> {
     let Some(argument) = arguments.first() else { return Ok(Item::EMPTY) };
     the_day(argument, clock).map(|day| Item::Value(Value::Int(of(day)))).ok_or_else(|| refused(name, argument))
 }

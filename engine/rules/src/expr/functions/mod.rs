@@ -1,5 +1,5 @@
 //! In charge of the functions that expressions may call: the one list of them, and what the check knows of each.
-//! Reading order: `Function`, `FUNCTIONS`; the bodies are in `numbers`, `dates`, `texts`.
+//! Reading order: `Function`, `FUNCTIONS`; the bodies are in `numbers`, `dates`, `calendars`, `texts`.
 //! Invariant: adding a function is one entry here and one body; nothing else names a function.
 //! Invariant: a body gets as many arguments as its entry allows; the run has dealt with empty ones as it says.
 
@@ -8,7 +8,9 @@ use chrono_tz::Tz;
 
 use super::item::{Item, Refusal};
 use super::kind::Kind;
+use crate::eval::Working;
 
+pub(super) mod calendars;
 mod dates;
 mod numbers;
 mod texts;
@@ -28,6 +30,10 @@ pub enum Wants {
     Moment,
     /// A structured value with `lat` and `lng`.
     Place,
+    /// A rule of repetition.
+    Rule,
+    /// The name of a calendar of the app, in quotes.
+    Calendar,
     /// Anything with an order, alike in all arguments.
     Ordered,
     /// Anything.
@@ -43,7 +49,7 @@ impl Wants {
         }
         match self {
             Self::Number => kind == Kind::Number,
-            Self::Text => kind == Kind::Text,
+            Self::Text | Self::Rule | Self::Calendar => kind == Kind::Text,
             Self::TextOrList => matches!(kind, Kind::Text | Kind::List),
             Self::DayOrMoment => matches!(kind, Kind::Day | Kind::Moment),
             Self::Moment => kind == Kind::Moment,
@@ -63,6 +69,8 @@ impl Wants {
             Self::DayOrMoment => "a date",
             Self::Moment => "a date with time",
             Self::Place => "a place",
+            Self::Rule => "a rule of repetition",
+            Self::Calendar => "the name of a calendar",
             Self::Ordered => "a number, a text or a date",
             Self::Anything => "a value",
         }
@@ -76,6 +84,10 @@ pub enum Gives {
     Kind(Kind),
     /// A value of the kind of the first argument.
     Same,
+    /// A list of values of this kind.
+    List(Kind),
+    /// A list of values of the kind of the second argument.
+    ListOfSecond,
 }
 
 /// What an empty argument means; closed.
@@ -91,13 +103,15 @@ pub enum Empties {
     AreSkipped,
 }
 
-/// The clock and the zone of a run.
+/// The clock, the zone and the calendars of a run.
 #[derive(Clone, Copy, Debug)]
-pub struct Clock {
+pub struct Clock<'a> {
     /// The moment that counts as now.
     pub now: DateTime<Utc>,
     /// Whose days count.
     pub zone: Tz,
+    /// The working time of calendars.
+    pub working: Option<&'a dyn Working>,
 }
 
 /// One function.
@@ -117,11 +131,11 @@ pub struct Function {
     /// Whether it asks the clock.
     pub clock: bool,
     /// What it does.
-    pub run: fn(Clock, &[Item]) -> Result<Item, Refusal>,
+    pub run: fn(Clock<'_>, &[Item]) -> Result<Item, Refusal>,
 }
 
 impl Function {
-    const fn new(name: &'static str, wants: &'static [Wants], gives: Gives, run: fn(Clock, &[Item]) -> Result<Item, Refusal>) -> Self {
+    const fn new(name: &'static str, wants: &'static [Wants], gives: Gives, run: fn(Clock<'_>, &[Item]) -> Result<Item, Refusal>) -> Self {
         Self { name, wants, least: wants.len(), repeats: false, gives, empties: Empties::Spread, clock: false, run }
     }
 
@@ -163,7 +177,7 @@ const MAX_ARGUMENTS: usize = 20;
 
 use Empties::{AreFalse, AreSkipped, MayFollow};
 use Gives::Same;
-use Wants::{Anything, DayOrMoment, Moment, Number, Ordered, Place, Text, TextOrList};
+use Wants::{Anything, Calendar, DayOrMoment, Moment, Number, Ordered, Place, Rule, Text, TextOrList};
 
 const fn gives(kind: Kind) -> Gives {
     Gives::Kind(kind)
@@ -178,6 +192,8 @@ pub static FUNCTIONS: &[Function] = &[
     Function::new("add_months", &[DayOrMoment, Number], Same, dates::add_months),
     Function::new("days_between", &[DayOrMoment, DayOrMoment], gives(Kind::Number), dates::days_between),
     Function::new("hours_between", &[Moment, Moment], gives(Kind::Number), dates::hours_between),
+    Function::new("working_time", &[Moment, Moment, Calendar], gives(Kind::Number), calendars::working_time),
+    Function::new("occurrences", &[Rule, DayOrMoment, Calendar], Gives::ListOfSecond, calendars::occurrences).at_least(2),
     Function::new("day", &[DayOrMoment], gives(Kind::Day), dates::day),
     Function::new("year", &[DayOrMoment], gives(Kind::Number), dates::year),
     Function::new("month", &[DayOrMoment], gives(Kind::Number), dates::month),
@@ -187,7 +203,7 @@ pub static FUNCTIONS: &[Function] = &[
     Function::new("abs", &[Number], gives(Kind::Number), numbers::abs),
     Function::new("min", &[Ordered], Same, numbers::min).repeating().with_empties(AreSkipped),
     Function::new("max", &[Ordered], Same, numbers::max).repeating().with_empties(AreSkipped),
-    Function::new("split_amount", &[Number, Number, Number], gives(Kind::List), numbers::split_amount).at_least(2),
+    Function::new("split_amount", &[Number, Number, Number], Gives::List(Kind::Number), numbers::split_amount).at_least(2),
     Function::new("distance", &[Place, Place], gives(Kind::Number), numbers::distance),
     Function::new("upper", &[Text], gives(Kind::Text), texts::upper),
     Function::new("lower", &[Text], gives(Kind::Text), texts::lower),

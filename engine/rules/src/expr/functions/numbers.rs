@@ -44,20 +44,20 @@ fn exact(number: Decimal) -> Item {
     Item::Value(Value::Decimal(number))
 }
 
-pub(super) fn round(_: Clock, arguments: &[Item]) -> Result<Item, Refusal> {
+pub(super) fn round(_: Clock<'_>, arguments: &[Item]) -> Result<Item, Refusal> {
     let places = places("round", arguments.get(1))?.unwrap_or(0);
     map(arguments, "round", |number| round_to(number, places))
 }
 
-pub(super) fn floor(_: Clock, arguments: &[Item]) -> Result<Item, Refusal> {
+pub(super) fn floor(_: Clock<'_>, arguments: &[Item]) -> Result<Item, Refusal> {
     map(arguments, "floor", |number| number.floor())
 }
 
-pub(super) fn ceil(_: Clock, arguments: &[Item]) -> Result<Item, Refusal> {
+pub(super) fn ceil(_: Clock<'_>, arguments: &[Item]) -> Result<Item, Refusal> {
     map(arguments, "ceil", |number| number.ceil())
 }
 
-pub(super) fn abs(_: Clock, arguments: &[Item]) -> Result<Item, Refusal> {
+pub(super) fn abs(_: Clock<'_>, arguments: &[Item]) -> Result<Item, Refusal> {
     map(arguments, "abs", |number| number.abs())
 }
 
@@ -71,11 +71,11 @@ fn map(arguments: &[Item], name: &str, function: impl Fn(Decimal) -> Decimal) ->
     }
 }
 
-pub(super) fn min(_: Clock, arguments: &[Item]) -> Result<Item, Refusal> {
+pub(super) fn min(_: Clock<'_>, arguments: &[Item]) -> Result<Item, Refusal> {
     pick(arguments, Comparison::Less)
 }
 
-pub(super) fn max(_: Clock, arguments: &[Item]) -> Result<Item, Refusal> {
+pub(super) fn max(_: Clock<'_>, arguments: &[Item]) -> Result<Item, Refusal> {
     pick(arguments, Comparison::Greater)
 }
 
@@ -91,7 +91,7 @@ fn pick(arguments: &[Item], better: Comparison) -> Result<Item, Refusal> {
 
 /// `split_amount(total, n)`: n shares with the digits of the total (or with as many as the third argument says), the last
 /// takes the remainder.
-pub(super) fn split_amount(_: Clock, arguments: &[Item]) -> Result<Item, Refusal> {
+pub(super) fn split_amount(_: Clock<'_>, arguments: &[Item]) -> Result<Item, Refusal> {
     let [total, shares, ..] = arguments else { return Ok(Item::EMPTY) };
     let total = number("split_amount", total)?;
     let shares = count("split_amount", shares, 1, MAX_SHARES)?;
@@ -105,7 +105,7 @@ pub(super) fn split_amount(_: Clock, arguments: &[Item]) -> Result<Item, Refusal
 }
 
 /// `distance(a, b)`: metres between two places over the ground, to the metre.
-pub(super) fn distance(_: Clock, arguments: &[Item]) -> Result<Item, Refusal> {
+pub(super) fn distance(_: Clock<'_>, arguments: &[Item]) -> Result<Item, Refusal> {
     let [from, to] = arguments else { return Ok(Item::EMPTY) };
     let ((from_lat, from_lng), (to_lat, to_lng)) = (place(from)?, place(to)?);
     let half_lat = (to_lat - from_lat) / 2.0;

@@ -14,19 +14,19 @@ fn text<'a>(name: &str, arguments: &'a [Item], index: usize) -> Result<&'a str, 
     }
 }
 
-pub(super) fn upper(_: Clock, arguments: &[Item]) -> Result<Item, Refusal> {
+pub(super) fn upper(_: Clock<'_>, arguments: &[Item]) -> Result<Item, Refusal> {
     Item::text(&text("upper", arguments, 0)?.to_uppercase())
 }
 
-pub(super) fn lower(_: Clock, arguments: &[Item]) -> Result<Item, Refusal> {
+pub(super) fn lower(_: Clock<'_>, arguments: &[Item]) -> Result<Item, Refusal> {
     Item::text(&text("lower", arguments, 0)?.to_lowercase())
 }
 
-pub(super) fn trim(_: Clock, arguments: &[Item]) -> Result<Item, Refusal> {
+pub(super) fn trim(_: Clock<'_>, arguments: &[Item]) -> Result<Item, Refusal> {
     Item::text(text("trim", arguments, 0)?.trim())
 }
 
-pub(super) fn len(_: Clock, arguments: &[Item]) -> Result<Item, Refusal> {
+pub(super) fn len(_: Clock<'_>, arguments: &[Item]) -> Result<Item, Refusal> {
     let count = match arguments.first() {
         Some(Item::Value(Value::Text(text))) => text.chars().count(),
         Some(Item::Value(Value::List(items))) => items.len(),
@@ -36,23 +36,23 @@ pub(super) fn len(_: Clock, arguments: &[Item]) -> Result<Item, Refusal> {
     i64::try_from(count).map(|count| Item::Value(Value::Int(count))).map_err(|_| Refusal::Overflow)
 }
 
-pub(super) fn contains(_: Clock, arguments: &[Item]) -> Result<Item, Refusal> {
+pub(super) fn contains(_: Clock<'_>, arguments: &[Item]) -> Result<Item, Refusal> {
     let [list, item] = arguments else { return Ok(Item::truth(false)) };
     holds(list, item).map(Item::truth)
 }
 
-pub(super) fn starts_with(_: Clock, arguments: &[Item]) -> Result<Item, Refusal> {
+pub(super) fn starts_with(_: Clock<'_>, arguments: &[Item]) -> Result<Item, Refusal> {
     let (whole, part) = (text("starts_with", arguments, 0)?, text("starts_with", arguments, 1)?);
     Ok(Item::truth(model::text::fold(whole).starts_with(&model::text::fold(part))))
 }
 
-pub(super) fn ends_with(_: Clock, arguments: &[Item]) -> Result<Item, Refusal> {
+pub(super) fn ends_with(_: Clock<'_>, arguments: &[Item]) -> Result<Item, Refusal> {
     let (whole, part) = (text("ends_with", arguments, 0)?, text("ends_with", arguments, 1)?);
     Ok(Item::truth(model::text::fold(whole).ends_with(&model::text::fold(part))))
 }
 
 /// `replace(text, what, by)`: every `what`, in exactly these letters.
-pub(super) fn replace(_: Clock, arguments: &[Item]) -> Result<Item, Refusal> {
+pub(super) fn replace(_: Clock<'_>, arguments: &[Item]) -> Result<Item, Refusal> {
     let (whole, what, by) = (text("replace", arguments, 0)?, text("replace", arguments, 1)?, text("replace", arguments, 2)?);
     if what.is_empty() {
         return Item::text(whole);
@@ -66,7 +66,7 @@ pub(super) fn replace(_: Clock, arguments: &[Item]) -> Result<Item, Refusal> {
 }
 
 /// `sub_string(text, start, length)`: from the character at `start` on, counted from 0, or from the end where negative.
-pub(super) fn sub_string(_: Clock, arguments: &[Item]) -> Result<Item, Refusal> {
+pub(super) fn sub_string(_: Clock<'_>, arguments: &[Item]) -> Result<Item, Refusal> {
     let whole_text = text("sub_string", arguments, 0)?;
     let position = |index: usize| match arguments.get(index) {
         Some(Item::Value(value)) => {
