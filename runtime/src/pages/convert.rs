@@ -412,7 +412,7 @@ impl<'a> Asking<'a> {
         });
         Line {
             cells: cells.collect(),
-            title: row_json["title"].as_str().or_else(|| self.fields.get(&format!("{name}:title"))).unwrap_or("…").to_owned(),
+            title: row_json["title"].as_str().or_else(|| self.fields.get(&format!("title:{name}"))).unwrap_or("…").to_owned(),
             used: row.is_some(),
             name: name.to_owned(),
         }

@@ -345,8 +345,17 @@ fn far_leaf(path: &'static str) -> BoxedStrategy<Json> {
 fn bound(json: &Json, zone: chrono_tz::Tz) -> Option<Predicate> {
     let filter = Filter::parse(json, "").ok()?;
     let typed = TypedFilter::compile(&SCHEMA, entity("probe.thing"), &filter, &SystemView, "").ok()?;
-    let params =
-        Params { me: Some(me()), me_cells: None, departments_below: &[], reports: &[], now: now(), zone, record: None, settings: &NO_SETTINGS, working: None };
+    let params = Params {
+        me: Some(me()),
+        me_cells: None,
+        departments_below: &[],
+        reports: &[],
+        now: now(),
+        zone,
+        record: None,
+        settings: &NO_SETTINGS,
+        working: None,
+    };
     Some(typed.bind(&SCHEMA, &params))
 }
 
