@@ -17,6 +17,7 @@ pub mod effects;
 mod error;
 pub mod exports;
 pub mod files;
+mod housekeeping;
 pub mod imports;
 pub mod jobs;
 pub mod keys;
@@ -240,6 +241,11 @@ impl Engine {
     pub async fn close(&self) {
         self.0.scheduler.stop();
         self.0.jobs.stop();
+        if self.0.scheduler.is_started()
+            && let Err(error) = self.end_work().await
+        {
+            tracing::warn!(%error, "the end of the work could not be written");
+        }
         self.0.store.close().await;
     }
 

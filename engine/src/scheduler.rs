@@ -35,6 +35,7 @@ pub(crate) trait TimerKind: Sync {
 /// Every kind of timer.
 static KINDS: &[&dyn TimerKind] = &[
     &crate::notices::DigestKind,
+    &crate::housekeeping::SweepKind,
     &crate::approvals::timers::ApprovalTimer,
     &crate::automations::schedule::ScheduleKind,
     &crate::automations::schedule::DateKind,
@@ -88,6 +89,8 @@ pub(crate) fn back_off(tries: i64) -> Option<chrono::Duration> {
 pub(crate) struct Scheduler {
     started: AtomicBool,
     stopped: AtomicBool,
+    /// When this process started, where the one before broke off: what was due then begins one by one.
+    careful: parking_lot::Mutex<Option<DateTime<Utc>>>,
     wake: Notify,
     effects: Notify,
     /// The line of runs that had its turn last.
@@ -105,6 +108,20 @@ impl Scheduler {
     /// The line of runs that had its turn last.
     pub(crate) fn line(&self) -> &parking_lot::Mutex<String> {
         &self.line
+    }
+
+    /// Runs that were due at this moment begin one by one; none where there is nothing to be careful about.
+    pub(crate) fn be_careful(&self, with: Option<DateTime<Utc>>) {
+        *self.careful.lock() = with;
+    }
+
+    pub(crate) fn careful_with(&self) -> Option<DateTime<Utc>> {
+        *self.careful.lock()
+    }
+
+    /// Whether this process does what falls due.
+    pub(crate) fn is_started(&self) -> bool {
+        self.started.load(Ordering::Acquire)
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
@@ -219,8 +236,12 @@ pub(crate) fn caught<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Er
 
 /// Timers and runs, as they fall due.
 async fn due_loop(engine: Engine) {
+    let begun = async { engine.begin_work().await.and(engine.keep_house().await) }.await;
+    if let Err(error) = begun {
+        tracing::error!(%error, "the start of the work could not be written");
+    }
     while !engine.scheduler().is_stopped() {
-        let did = async { Ok::<_, Error>(engine.fire_timers().await? + engine.step_runs().await?) }.await;
+        let did = async { Ok::<_, Error>(engine.fire_timers().await? + go_on(&engine).await?) }.await;
         engine.scheduler().effects.notify_one();
         match did {
             Ok(0) => {
@@ -238,6 +259,17 @@ async fn due_loop(engine: Engine) {
             }
         }
     }
+}
+
+/// Goes on with runs; carefully until all that were due when a process broke off have had their turn.
+async fn go_on(engine: &Engine) -> Result<usize, Error> {
+    if let Some(moment) = engine.scheduler().careful_with() {
+        if engine.step_carefully(moment).await? {
+            return Ok(1);
+        }
+        engine.scheduler().be_careful(None);
+    }
+    engine.step_runs().await
 }
 
 async fn until_next(engine: &Engine) -> Duration {

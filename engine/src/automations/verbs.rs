@@ -150,6 +150,7 @@ impl Engine {
                     return Err(Error::of(Code::Locked, Message::new("job_state").with("state", run.state.as_str()).with("verb", verb)));
                 }
                 run.state = to;
+                super::careful::forget(&mut run);
                 (run.ended_at, run.due_at, run.tries) = (to.is_ended().then_some(now), now, 0);
                 run::keep(tx, &run)?;
                 Ok(run)

@@ -4,7 +4,7 @@
 
 use model::{Storage, Value};
 
-use super::{Table, access, approval, change, conversion, file, idempotency, job, member, number, outbox, personal, revision, run, stay, timer};
+use super::{Table, access, approval, change, conversion, file, idempotency, job, member, number, outbox, personal, revision, run, stay, timer, worker};
 use crate::fault::Fault;
 use crate::sql::Decode;
 use crate::tx::Tx;
@@ -40,6 +40,7 @@ const TABLES: &[&Table] = &[
     &approval::PROXY,
     &personal::SAVED_VIEW,
     &personal::PREFERENCE,
+    &worker::WORKER,
 ];
 
 /// The version of what the tables mean; adding to them does not change it.

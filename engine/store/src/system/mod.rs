@@ -24,6 +24,7 @@ pub mod revision;
 pub mod run;
 pub mod stay;
 pub mod timer;
+pub mod worker;
 
 pub(crate) use migrate::migrate;
 

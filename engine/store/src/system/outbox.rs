@@ -227,11 +227,12 @@ pub fn earliest(tx: &Tx) -> Result<Option<DateTime<Utc>>, Fault> {
     Ok(rows.first().and_then(|row| row.first()).and_then(Value::as_timestamp))
 }
 
-/// Removes effects that ended before a moment; how many.
+/// Removes effects that were wanted before a moment and are done; how many. What was given up stays: a person looks at it.
 ///
 /// # Errors
 /// Where the database cannot.
-pub fn sweep(tx: &Tx, before: DateTime<Utc>) -> Result<u64, Fault> {
-    let ended = [EffectState::Done, EffectState::Dead].map(|state| Value::text(state.as_str())).to_vec();
-    tx.remove(&OUTBOX, &[Cond::In("state", ended), Cond::Lt("at", Value::Timestamp(before))])
+pub fn sweep(tx: &Tx, before: DateTime<Utc>, limit: u32) -> Result<u64, Fault> {
+    let done = Cond::Eq("state", Value::text(EffectState::Done.as_str()));
+    let rows = tx.find(&OUTBOX, &[done, Cond::Lt("at", Value::Timestamp(before))], &[("at", false)], limit)?;
+    tx.remove(&OUTBOX, &[Cond::In("id", rows.iter().filter_map(|row| row.first()).cloned().collect())])
 }

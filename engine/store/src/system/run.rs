@@ -34,7 +34,7 @@ pub static RUN: Table = Table {
         ("body", Storage::Json),
     ],
     key: &["id"],
-    indexes: &[&["line", "due_at"], &["due_at"], &["record", "id"], &["automation", "id"], &["state", "id"]],
+    indexes: &[&["line", "due_at"], &["due_at"], &["record", "id"], &["automation", "id"], &["state", "id"], &["state", "ended_at"]],
 };
 
 /// What each step of a run did.
@@ -314,6 +314,22 @@ pub fn get(tx: &Tx, id: Uuid, lock: Lock) -> Result<Option<Run>, Fault> {
 pub fn earliest(tx: &Tx) -> Result<Option<DateTime<Utc>>, Fault> {
     let rows = tx.find(&RUN, &[Cond::Set("due_at")], &[("due_at", false)], 1)?;
     Ok(rows.first().and_then(|row| Run::read(row)).map(|run| run.due_at))
+}
+
+/// Removes runs that came to their end or were given up before `before`, with what their steps did; how many.
+/// What died stays: a person may still replay it.
+///
+/// # Errors
+/// Where the database cannot.
+pub fn sweep(tx: &Tx, before: DateTime<Utc>, limit: u32) -> Result<u64, Fault> {
+    let over = [RunState::Done, RunState::Cancelled].map(|state| Value::text(state.as_str())).to_vec();
+    let rows = tx.find(&RUN, &[Cond::In("state", over), Cond::Lt("ended_at", Value::Timestamp(before))], &[("ended_at", false)], limit)?;
+    let ids: Vec<Value> = rows.iter().filter_map(|row| row.first()).cloned().collect();
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    tx.remove(&RUN_STEP, &[Cond::In("run", ids.clone())])?;
+    tx.remove(&RUN, &[Cond::In("id", ids)])
 }
 
 /// Keeps a definition, once.
