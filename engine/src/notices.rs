@@ -1,5 +1,5 @@
 //! In charge of telling people: notices in the app, mails, and when a person wants to be left alone.
-//! Reading order: `Notice`, `tell`; then `Wishes` (quiet hours, digest) and `DigestKind`.
+//! Reading order: `Notice`, `tell`; then `Wishes` (quiet hours, digest) and `DigestKind`; reading them: `unread`, `read_notices`.
 //! Invariant: written with the change that they are about; a person is told once of one event by one way.
 //! Invariant: words are in the person's language; who is not active is not told.
 
@@ -18,10 +18,11 @@ use store::system::personal::PREFERENCE;
 use store::system::timer::{self, Timer};
 use uuid::Uuid;
 
+use crate::Engine;
 use crate::ctx::{Ctx, Person};
 use crate::effects::mail::MAIL;
 use crate::error::Error;
-use crate::records::{ChangeNote, Submission, write_in};
+use crate::records::{Batch, ChangeNote, ListAnswer, ListRequest, Shape, Submission, Total, write_in};
 use crate::scheduler::{Due, TimerKind};
 
 /// Which way; closed.
@@ -31,6 +32,71 @@ pub(crate) enum Way {
     Notice,
     /// By mail alone.
     Mail,
+}
+
+/// The notices of one page.
+const PAGE: u32 = 50;
+/// Notices that one call marks as read.
+const READ_AT_ONCE: u32 = 1_000;
+
+impl Engine {
+    /// How many notices the caller has not read.
+    ///
+    /// # Errors
+    /// Where the store cannot.
+    pub async fn unread(&self, cx: &Ctx) -> Result<u64, Error> {
+        let shape = Shape { fields: Some(Vec::new()), ..Shape::default() };
+        let request = ListRequest { limit: Some(1), total: Total::Exact, shape, ..self.own(cx, true)? };
+        Ok(self.list(cx, request).await?.total.unwrap_or_default())
+    }
+
+    /// The caller's own notices, newest first.
+    ///
+    /// # Errors
+    /// That `after` is no marker; where the store cannot.
+    pub async fn own_notices(&self, cx: &Ctx, after: Option<String>) -> Result<ListAnswer, Error> {
+        let request = ListRequest { sort: Some("-created_at".to_owned()), limit: Some(PAGE), after, ..self.own(cx, false)? };
+        self.list(cx, request).await
+    }
+
+    /// Marks one of the caller's notices as read, or all; what the one is about.
+    ///
+    /// # Errors
+    /// `NotFound` where the one is nobody's or somebody else's.
+    pub async fn read_notices(&self, cx: &Ctx, only: Option<Uuid>) -> Result<Option<(String, Uuid)>, Error> {
+        let own = self.own(cx, only.is_none())?;
+        let entity = own.entity;
+        let filter = match (only, own.filter) {
+            (Some(id), Some(own)) => Some(json!({"all": [own, {"field": "id", "op": "=", "value": id}]})),
+            (_, filter) => filter,
+        };
+        let found = self.list(cx, ListRequest { filter, limit: Some(READ_AT_ONCE), ..ListRequest::of(entity) }).await?;
+        if only.is_some() && found.rows.is_empty() {
+            return Err(Error::NotFound);
+        }
+        let rows: Vec<Json> = found.rows.iter().filter_map(|row| serde_json::from_slice(row).ok()).collect();
+        let text = |row: &Json, at: &str| row.pointer(at).and_then(Json::as_str).map(str::to_owned);
+        let id = |row: &Json, at: &str| text(row, at).and_then(|id| Uuid::try_parse(&id).ok());
+        let about = rows.first().filter(|_| only.is_some()).and_then(|row| Some((text(row, "/about/entity")?, id(row, "/about/id")?)));
+        let unread = rows.iter().filter(|row| row.get("read_at").is_none_or(Json::is_null)).filter_map(|row| id(row, "/id"));
+        let now = Input::Text(cx.now.to_rfc3339());
+        let submissions: Vec<Submission> =
+            unread.map(|id| Submission::Update { id, version: None, values: [("read_at".to_owned(), now.clone())].into_iter().collect() }).collect();
+        if !submissions.is_empty() {
+            self.write(cx, Batch { entity, submissions, atomic: false, idempotency: None, answer: None }).await?;
+        }
+        Ok(about)
+    }
+
+    /// The caller's own notices; an administrator sees those of others, too, but these are not theirs.
+    fn own(&self, cx: &Ctx, unread: bool) -> Result<ListRequest, Error> {
+        let entity = self.entity(cx, "core.notification")?.id;
+        let mut all = vec![json!({"field": "owner", "op": "=", "value": "$me"})];
+        if unread {
+            all.push(json!({"field": "read_at", "op": "is_empty"}));
+        }
+        Ok(ListRequest { filter: Some(json!({"all": all})), ..ListRequest::of(entity) })
+    }
 }
 
 /// What is told.

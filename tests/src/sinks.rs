@@ -5,9 +5,11 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use rustls::pki_types::pem::PemObject;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 /// A call as it came in.
 #[derive(Clone, Debug)]
@@ -129,39 +131,72 @@ async fn exchange(mut stream: TcpStream, calls: &Mutex<Vec<Call>>, moods: &Mutex
 pub struct MailSink {
     /// `127.0.0.1:PORT`.
     pub address: String,
-    mails: Arc<Mutex<Vec<String>>>,
-    refusals: Arc<Mutex<VecDeque<&'static str>>>,
+    heard: Arc<Heard>,
     task: JoinHandle<()>,
 }
 
+/// What a mail server took down.
+#[derive(Default)]
+struct Heard {
+    mails: Mutex<Vec<String>>,
+    refusals: Mutex<VecDeque<&'static str>>,
+    /// Words that came in the clear.
+    clear: Mutex<Vec<String>>,
+}
+
 impl MailSink {
-    /// Starts one.
+    /// Starts one that speaks in the clear.
     pub async fn start() -> Self {
+        Self::begin(None).await
+    }
+
+    /// Starts one that takes nothing before the connection is secured by STARTTLS; its certificate is signed by [`Self::CA`].
+    pub async fn start_secured() -> Self {
+        let pem = |bytes: &'static [u8]| rustls::pki_types::CertificateDer::from_pem_slice(bytes).expect("a certificate");
+        let key = rustls::pki_types::PrivateKeyDer::from_pem_slice(include_bytes!("tls/leaf.key")).expect("a key");
+        let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![pem(include_bytes!("tls/leaf.pem"))], key)
+            .expect("a certificate and its key");
+        Self::begin(Some(TlsAcceptor::from(Arc::new(config)))).await
+    }
+
+    /// Who signed the certificate of a secured one. The key beside it opens nothing but these tests.
+    pub const CA: &'static [u8] = include_bytes!("tls/ca.pem");
+
+    async fn begin(tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address").to_string();
-        let mails = Arc::<Mutex<Vec<String>>>::default();
-        let refusals = Arc::<Mutex<VecDeque<&'static str>>>::default();
-        let (taken, next) = (Arc::clone(&mails), Arc::clone(&refusals));
+        let heard = Arc::<Heard>::default();
+        let all = Arc::clone(&heard);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (taken, next) = (Arc::clone(&taken), Arc::clone(&next));
+                let (heard, tls) = (Arc::clone(&all), tls.clone());
                 tokio::spawn(async move {
-                    drop(talk(stream, &taken, &next).await);
+                    drop(received(stream, tls, &heard).await);
                 });
             }
         });
-        Self { address, mails, refusals, task }
+        Self { address, heard, task }
     }
 
     /// The mails that were taken, as they came.
     #[must_use]
     pub fn mails(&self) -> Vec<String> {
-        self.mails.lock().expect("mails").clone()
+        self.heard.mails.lock().expect("mails").clone()
+    }
+
+    /// The words that came before a connection was secured.
+    #[must_use]
+    pub fn in_the_clear(&self) -> Vec<String> {
+        self.heard.clear.lock().expect("words").clone()
     }
 
     /// What the next mails are refused with, `451 later`.
     pub fn refuse(&self, answers: impl IntoIterator<Item = &'static str>) {
-        self.refusals.lock().expect("refusals").extend(answers);
+        self.heard.refusals.lock().expect("refusals").extend(answers);
     }
 }
 
@@ -171,28 +206,55 @@ impl Drop for MailSink {
     }
 }
 
-async fn talk(mut stream: TcpStream, mails: &Mutex<Vec<String>>, refusals: &Mutex<VecDeque<&'static str>>) -> std::io::Result<()> {
-    let (read, mut write) = stream.split();
+async fn received(mut stream: TcpStream, tls: Option<TlsAcceptor>, heard: &Heard) -> std::io::Result<()> {
+    stream.write_all(b"220 sink\r\n").await?;
+    let Some(tls) = tls else { return talk(&mut stream, Line::Open, heard).await.map(drop) };
+    if talk(&mut stream, Line::Clear, heard).await? {
+        talk(&mut tls.accept(stream).await?, Line::Open, heard).await?;
+    }
+    Ok(())
+}
+
+/// What a line is good for; closed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Line {
+    /// Mails are taken on it.
+    Open,
+    /// It is to be secured first.
+    Clear,
+}
+
+/// Speaks until one hangs up, or wants the line secured: then true.
+async fn talk<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, kind: Line, heard: &Heard) -> std::io::Result<bool> {
+    let (read, mut write) = tokio::io::split(stream);
     let mut read = BufReader::new(read);
-    write.write_all(b"220 sink\r\n").await?;
     let (mut line, mut is_known) = (String::new(), false);
     loop {
         line.clear();
         if read.read_line(&mut line).await? == 0 {
-            return Ok(());
+            return Ok(false);
         }
         let word = line.split_whitespace().next().unwrap_or_default().to_ascii_uppercase();
-        let answer: &str = match word.as_str() {
-            "EHLO" => "250-sink\r\n250-AUTH PLAIN LOGIN\r\n250 8BITMIME\r\n",
+        if kind == Line::Clear {
+            heard.clear.lock().expect("words").push(word.clone());
+        }
+        let answer: &str = match (word.as_str(), kind) {
+            ("EHLO", Line::Clear) => "250-sink\r\n250-STARTTLS\r\n250 8BITMIME\r\n",
+            ("EHLO", Line::Open) => "250-sink\r\n250-AUTH PLAIN LOGIN\r\n250 8BITMIME\r\n",
+            ("STARTTLS", Line::Clear) => {
+                write.write_all(b"220 go on\r\n").await?;
+                return Ok(true);
+            }
+            ("AUTH" | "MAIL" | "RCPT" | "DATA", Line::Clear) => "530 STARTTLS first\r\n",
             // `crm` and `secret`, as PLAIN has them.
-            "AUTH" if line.trim_end().ends_with("AGNybQBzZWNyZXQ=") => {
+            ("AUTH", Line::Open) if line.trim_end().ends_with("AGNybQBzZWNyZXQ=") => {
                 is_known = true;
                 "235 welcome\r\n"
             }
-            "AUTH" => "535 who are you\r\n",
-            "MAIL" | "RCPT" if !is_known => "530 who are you\r\n",
-            "MAIL" | "RCPT" | "RSET" | "NOOP" => "250 ok\r\n",
-            "DATA" => {
+            ("AUTH", Line::Open) => "535 who are you\r\n",
+            ("MAIL" | "RCPT", Line::Open) if !is_known => "530 who are you\r\n",
+            ("MAIL" | "RCPT" | "RSET" | "NOOP", _) => "250 ok\r\n",
+            ("DATA", Line::Open) => {
                 write.write_all(b"354 go on\r\n").await?;
                 let mut mail = String::new();
                 loop {
@@ -202,21 +264,21 @@ async fn talk(mut stream: TcpStream, mails: &Mutex<Vec<String>>, refusals: &Mute
                     }
                     mail.push_str(&line);
                 }
-                let refused = refusals.lock().expect("refusals").pop_front();
+                let refused = heard.refusals.lock().expect("refusals").pop_front();
                 match refused {
                     Some(answer) => {
                         write.write_all(format!("{answer}\r\n").as_bytes()).await?;
                         continue;
                     }
                     None => {
-                        mails.lock().expect("mails").push(mail);
+                        heard.mails.lock().expect("mails").push(mail);
                         "250 taken\r\n"
                     }
                 }
             }
-            "QUIT" => {
+            ("QUIT", _) => {
                 write.write_all(b"221 bye\r\n").await?;
-                return Ok(());
+                return Ok(false);
             }
             _ => "502 what\r\n",
         };

@@ -63,6 +63,7 @@ async fn events(State(state): State<RuntimeState>, caller: Caller, query: Query,
         after,
         topics,
         tasks: None,
+        notices: None,
         state,
         _open: open,
         first: true,
@@ -79,19 +80,21 @@ struct Topics {
     changes: bool,
     jobs: bool,
     tasks: bool,
+    notices: bool,
 }
 
 impl Topics {
-    /// `changes,jobs,tasks`; all where nothing is said.
+    /// `changes,jobs,tasks,notices`; all where nothing is said.
     fn read(words: Option<&str>) -> Result<Self, Problem> {
-        let Some(words) = words else { return Ok(Self { changes: true, jobs: true, tasks: true }) };
-        let mut topics = Self { changes: false, jobs: false, tasks: false };
+        let Some(words) = words else { return Ok(Self { changes: true, jobs: true, tasks: true, notices: true }) };
+        let mut topics = Self { changes: false, jobs: false, tasks: false, notices: false };
         for word in words.split(',') {
             match word {
                 "changes" => topics.changes = true,
                 "jobs" => topics.jobs = true,
                 "tasks" => topics.tasks = true,
-                _ => return Err(wrong("topics", "changes, jobs or tasks")),
+                "notices" => topics.notices = true,
+                _ => return Err(wrong("topics", "changes, jobs, tasks or notices")),
             }
         }
         Ok(topics)
@@ -109,6 +112,8 @@ struct Listener {
     topics: Topics,
     /// How many tasks were told last.
     tasks: Option<u64>,
+    /// How many unread notices were told last.
+    notices: Option<u64>,
     epoch: String,
     /// Events that were read and not sent yet, last first.
     waiting: Vec<Event>,
@@ -188,6 +193,12 @@ impl Listener {
             let tasks = self.state.engine().approval_count(&cx).await?;
             if self.tasks.replace(tasks) != Some(tasks) {
                 events.push(Event::default().event("tasks").data(tasks.to_string()));
+            }
+        }
+        if self.topics.notices {
+            let unread = self.state.engine().unread(&cx).await?;
+            if self.notices.replace(unread) != Some(unread) {
+                events.push(Event::default().event("notices").data(unread.to_string()));
             }
         }
         events.reverse();

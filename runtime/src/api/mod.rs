@@ -24,6 +24,7 @@ pub(crate) mod files;
 pub mod health;
 mod lists;
 mod me;
+mod notices;
 mod records;
 pub(crate) mod saved_views;
 mod settings;
@@ -47,6 +48,7 @@ pub(crate) fn router() -> Router<RuntimeState> {
         .merge(files::router())
         .merge(lists::router())
         .merge(me::router())
+        .merge(notices::router())
         .merge(records::router())
         .merge(saved_views::router())
         .merge(settings::router());

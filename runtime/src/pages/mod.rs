@@ -104,6 +104,8 @@ fn approvals() -> Router<RuntimeState> {
 
 fn own() -> Router<RuntimeState> {
     Router::new()
+        .route("/notices", get(notices::show))
+        .route("/notices/read", post(notices::read))
         .route("/me", get(account::show))
         .route("/me/settings", post(account::settings))
         .route("/me/password", post(account::password))

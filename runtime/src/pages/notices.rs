@@ -1,22 +1,79 @@
-//! In charge of opening a notice: it is read then, and leads to what it is about.
+//! In charge of one's own notices: what one was told, newest first; opening one marks it as read and leads to what it is about.
+//! Invariant: only the reader's own are listed, an administrator's too.
 //! Invariant: a notice about an approval leads to the approval, any other to its record.
 
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use engine::records::{Batch, Shape};
 use engine::{Error, Submission};
 use indexmap::IndexMap;
 use model::Input;
+use serde::Serialize;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
+use super::cell::cell;
+use super::env;
 use super::inbox::text;
-use super::shell::{Missed, missed};
+use super::query::with;
+use super::shell::{Missed, Shell, missed, shell};
 use crate::http::caller::Page;
+use crate::http::form::PageForm;
+use crate::http::query::Query;
 use crate::state::RuntimeState;
 
 /// The entity of notices.
 pub(super) const NOTICE: &str = "core.notification";
+
+#[derive(Serialize)]
+struct NoticesPage {
+    shell: Shell,
+    rows: Vec<Told>,
+    has_unread: bool,
+    next: Option<String>,
+    first: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Told {
+    id: String,
+    subject: String,
+    text: String,
+    at: String,
+    unread: bool,
+}
+
+/// The notices.
+pub(super) async fn show(State(state): State<RuntimeState>, page: Page, query: Query) -> Result<Response, Missed> {
+    let cx = &page.cx;
+    let list = state.engine().own_notices(cx, query.filled("after").map(str::to_owned)).await.map_err(missed(&page))?;
+    let def = state.engine().entity(cx, NOTICE).map_err(missed(&page))?;
+    let rows: Vec<Told> = list
+        .rows
+        .iter()
+        .map(|row| {
+            let row: Json = serde_json::from_slice(row).unwrap_or_default();
+            let part = |name: &str| text(&row, name).to_owned();
+            let at = cell(cx, def, "created_at", &row).text;
+            Told { id: part("id"), subject: part("subject"), text: part("text"), at, unread: row["read_at"].is_null() }
+        })
+        .collect();
+    let context = NoticesPage {
+        has_unread: rows.iter().any(|row| row.unread),
+        rows,
+        next: list.next.as_deref().map(|next| with("/notices", &query, "after", Some(next))),
+        first: query.filled("after").map(|_| with("/notices", &query, "after", None)),
+        shell: shell(&page, env::text(&cx.locale, "notices"), "/notices"),
+    };
+    Ok(env::page(StatusCode::OK, "notices.html", &context))
+}
+
+/// All of them are read.
+pub(super) async fn read(State(state): State<RuntimeState>, form: PageForm) -> Result<Response, Missed> {
+    state.engine().read_notices(&form.page.cx, None).await.map_err(missed(&form.page))?;
+    Ok(Redirect::to("/notices").into_response())
+}
 
 /// Opens a notice.
 pub(super) async fn open(State(state): State<RuntimeState>, page: Page, Path(id): Path<Uuid>) -> Result<Response, Missed> {
@@ -34,7 +91,7 @@ pub(super) async fn open(State(state): State<RuntimeState>, page: Page, Path(id)
     }
     let Some((entity, record)) = notice["about"]["entity"].as_str().zip(notice["about"]["id"].as_str().and_then(|id| Uuid::try_parse(id).ok()))
     else {
-        return Ok(Redirect::to(&format!("/r/{NOTICE}")).into_response());
+        return Ok(Redirect::to("/notices").into_response());
     };
     let to = match notice["approval"].as_str() {
         Some(flow) => approval(&state, &page, entity, record, flow).await?,

@@ -122,6 +122,106 @@ on_both! {
         assert_eq!(sink.mails().len(), 3, "{:?}", sink.mails());
     }
 
+    /// Name, password and mail go over a line that is secured and a server that is known, or they do not go.
+    async fn mails_go_over_a_secured_line(app) {
+        let (secured, open) = (MailSink::start_secured().await, MailSink::start().await);
+        install(&app, json!({"greet": {
+            "on": {"record": "created", "entity": "thing"},
+            "steps": {"mail": {"kind": "mail", "to": ["email"], "subject": "Hello", "body": "there"}},
+            "root": ["mail"]
+        }})).await;
+        let to = |sink: &MailSink, ca: Option<&[u8]>| Reach {
+            smtp: Some(format!("smtp://crm:secret@localhost:{}?tls=required", sink.address.rsplit(':').next().expect("a port"))),
+            mail_from: Some("crm@example.com".to_owned()),
+            smtp_ca: ca.map(<[u8]>::to_vec),
+            ..Reach::default()
+        };
+        app.admin().create("auto.thing", json!({"name": "one", "email": "v@example.org"})).await;
+        for reached in [to(&secured, None), to(&open, Some(MailSink::CA))] {
+            reach(&app, &reached);
+            app.engine.run_due().await.expect("done");
+            pass(&app, Duration::seconds(15)).await;
+        }
+        assert!(secured.mails().is_empty() && open.mails().is_empty(), "a stranger, and a line in the clear");
+        reach(&app, &to(&secured, Some(MailSink::CA)));
+        pass(&app, Duration::minutes(12)).await;
+        assert_eq!(secured.mails().len(), 1, "{:?}", secured.mails());
+        assert!(secured.in_the_clear().iter().all(|word| matches!(word.as_str(), "EHLO" | "STARTTLS")), "{:?}", secured.in_the_clear());
+    }
+
+    /// Who wants quiet hours is written to when they end; who wants a digest gets one mail a day.
+    async fn people_are_left_alone(app) {
+        let sink = MailSink::start().await;
+        install(&app, json!({"tell": {
+            "on": {"record": "created", "entity": "thing"},
+            "steps": {"tell": {"kind": "notify", "to": ["owner"], "subject": "New: {{ record.name }}", "body": "Look at it"}},
+            "root": ["tell"]
+        }})).await;
+        reach(&app, &Reach { smtp: Some(format!("smtp://crm:secret@{}", sink.address)), mail_from: Some("crm@example.com".to_owned()), ..Reach::default() });
+        let ann = app.ann().await;
+        let prefer = async |wish: Json| {
+            let ann = app.nobody().sign_in("ann@example.com", tests::app::PASSWORD).await;
+            ann.patch("/me/preferences", json!({"notify": wish})).await.ok(200)
+        };
+        let make = async |name: &str| {
+            let admin = app.nobody().sign_in("admin@example.com", tests::app::PASSWORD).await;
+            admin.create("auto.thing", json!({"name": name, "owner": ann.id})).await;
+            app.engine.run_due().await.expect("done");
+        };
+        let told = |count: usize| {
+            let mails = sink.mails();
+            assert_eq!(mails.len(), count, "{mails:?}");
+            mails.last().cloned().unwrap_or_default()
+        };
+        make("silent").await;
+        told(0);
+        prefer(json!({"mail": "at_once", "quiet": {"from": "22:00", "until": "07:00"}})).await;
+        make("by day").await;
+        assert!(told(1).contains("New: by day"));
+        pass(&app, Duration::hours(14)).await;
+        make("at night").await;
+        pass(&app, Duration::minutes(7 * 60 + 59)).await;
+        told(1);
+        pass(&app, Duration::minutes(1)).await;
+        assert!(told(2).contains("New: at night"));
+        prefer(json!({"mail": "digest", "digest_at": "18:00"})).await;
+        for name in ["first", "second", "third"] {
+            make(name).await;
+        }
+        pass(&app, Duration::minutes(10 * 60 + 59)).await;
+        told(2);
+        pass(&app, Duration::minutes(1)).await;
+        let digest = told(3);
+        assert!(["New: first", "New: second", "New: third"].iter().all(|subject| digest.contains(subject)), "{digest}");
+        pass(&app, Duration::days(2)).await;
+        told(3);
+        let there = app.nobody().sign_in("ann@example.com", tests::app::PASSWORD).await.list("core.notification", &[]).await;
+        assert_eq!(there.len(), 6, "in the app there is one for each");
+    }
+
+    /// What ran and was sent long ago is swept out by night; what died waits for a person.
+    async fn what_is_old_goes(app) {
+        install(&app, json!({
+            "well": {"on": {"record": "created", "entity": "thing"}, "steps": {"note": {"kind": "update", "values": {"note": "seen"}}}, "root": ["note"]},
+            "ill": {"on": {"record": "created", "entity": "thing"}, "steps": {"copy": {"kind": "create", "entity": "thing", "values": {"name": {"from": "email"}}}}, "root": ["copy"]}
+        })).await;
+        app.admin().create("auto.thing", json!({"name": "a"})).await;
+        app.engine.keep_house().await.expect("a timer");
+        app.engine.keep_house().await.expect("the same");
+        app.engine.run_due().await.expect("done");
+        let states = async || {
+            let admin = app.nobody().sign_in("admin@example.com", tests::app::PASSWORD).await;
+            let runs = admin.get("/automations/runs").await.ok(200);
+            let mut states: Vec<String> = runs["data"].as_array().expect("runs").iter().map(|run| run["state"].as_str().unwrap_or_default().to_owned()).collect();
+            states.sort();
+            states
+        };
+        pass(&app, Duration::days(89)).await;
+        assert_eq!(states().await, ["dead", "done"]);
+        pass(&app, Duration::days(3)).await;
+        assert_eq!(states().await, ["dead"]);
+    }
+
     /// Another system calls in with a secret of its own.
     async fn hooks(app) {
         install(&app, json!({"shop": {

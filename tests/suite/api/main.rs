@@ -20,6 +20,7 @@ mod idempotency;
 mod lists;
 mod meta;
 mod moves;
+mod notices;
 mod problems;
 mod publishing;
 mod records;

@@ -5,5 +5,6 @@
 
 mod filters;
 mod hidden;
+mod leads;
 mod rollups;
 mod versions;
