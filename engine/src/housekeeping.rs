@@ -5,7 +5,7 @@ use chrono::{DateTime, Duration, Utc};
 use serde_json::{Value as Json, json};
 use store::Tx;
 use store::system::timer::{self, Timer};
-use store::system::{idempotency, outbox, run};
+use store::system::{form_link, idempotency, outbox, run};
 
 use crate::Engine;
 use crate::ctx::Ctx;
@@ -73,6 +73,11 @@ impl TimerKind for SweepKind {
 fn sweep(cx: &Ctx, tx: &Tx) -> Result<bool, Error> {
     let days = cx.app.settings_of("core").get("keep_runs").and_then(Json::as_i64).unwrap_or(KEPT_DAYS).max(1);
     let before = cx.now - Duration::days(days);
-    let swept = [run::sweep(tx, before, AT_ONCE)?, outbox::sweep(tx, before, AT_ONCE)?, idempotency::sweep(tx, cx.now - KEYS, AT_ONCE)?];
+    let swept = [
+        run::sweep(tx, before, AT_ONCE)?,
+        outbox::sweep(tx, before, AT_ONCE)?,
+        idempotency::sweep(tx, cx.now - KEYS, AT_ONCE)?,
+        form_link::sweep(tx, before, AT_ONCE)?,
+    ];
     Ok(swept.contains(&u64::from(AT_ONCE)))
 }

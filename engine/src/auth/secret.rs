@@ -19,6 +19,8 @@ pub enum Opens {
     ApiToken,
     /// The setting of a password, once.
     Password,
+    /// A public form about one record.
+    Form,
 }
 
 impl Opens {
@@ -28,13 +30,14 @@ impl Opens {
             Self::SessionToken => "trl_",
             Self::ApiToken => "trt_",
             Self::Password => "trp_",
+            Self::Form => "trf_",
         }
     }
 
     /// What the secret `text` claims to open.
     #[must_use]
     pub fn of(text: &str) -> Option<Self> {
-        [Self::Session, Self::SessionToken, Self::ApiToken, Self::Password].into_iter().find(|opens| text.starts_with(opens.prefix()))
+        [Self::Session, Self::SessionToken, Self::ApiToken, Self::Password, Self::Form].into_iter().find(|opens| text.starts_with(opens.prefix()))
     }
 }
 

@@ -199,7 +199,7 @@ impl Auth {
         let verified = match opens {
             Opens::ApiToken | Opens::SessionToken => super::tokens::verified(row, opens, now),
             Opens::Session => verified(row),
-            Opens::Password => None,
+            Opens::Password | Opens::Form => None,
         };
         let verified = Arc::new(verified.ok_or(Error::Unauthenticated)?);
         self.0.remember(hash, &verified);

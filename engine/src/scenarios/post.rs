@@ -26,8 +26,8 @@ pub(super) async fn post(stage: &mut Stage, step: &Map<String, Json>) -> Result<
     };
     let received = stage.engine.post_form(&form, posted).await?;
     match (received.fate, received.record) {
-        (Fate::Created | Fate::Appended, Some(id)) => stage.save(step, received.entity, id),
-        (Fate::Created | Fate::Appended | Fate::Again, _) => {}
+        (Fate::Created | Fate::Appended | Fate::Changed, Some(id)) => stage.save(step, received.entity, id),
+        (Fate::Created | Fate::Appended | Fate::Changed | Fate::Again, _) => {}
     }
     Ok(())
 }

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use model::doc::{DuplicateThen, FormOn, WebForm};
-use model::{Diagnostic, EntityDef, EntityId, FieldDef, FieldId, Schema};
+use model::doc::{DuplicateThen, FormOn, WebForm, WebFormField};
+use model::{Diagnostic, EntityDef, EntityId, FieldDef, FieldId, Name, Schema};
 use rules::expr::{Given, Place, Use};
+use rules::query::{Path, SystemView, resolve_path};
 use rules::value::CompiledValue;
 
 use crate::records::duplicates::DuplicatePlan;
+use crate::times::Span;
 
 /// The public forms of a workspace, by qualified name.
 #[derive(Debug, Default)]
@@ -21,12 +23,17 @@ pub struct FormPlan {
     pub name: String,
     /// The app that it is of.
     pub app: String,
-    /// The entity of the records that it makes.
+    /// The entity of the records that it makes, or is about.
     pub entity: EntityId,
     /// The document.
     pub doc: WebForm,
-    /// The fields that a visitor enters, in order.
-    pub fields: Vec<FieldId>,
+    inputs: IndexMap<Name, WebFormField>,
+    /// What is shown of a record that is there.
+    pub(crate) shown: Vec<FieldId>,
+    /// What a visitor says to show who they are.
+    pub(crate) verify: Option<Path>,
+    /// How long a link lasts.
+    pub(crate) lasts: Option<Span>,
     pub(crate) values: Vec<(FieldId, CompiledValue)>,
     pub(crate) duplicate: Option<(DuplicatePlan, DuplicateThen)>,
     /// The names of the address that its values look at.
@@ -39,15 +46,15 @@ pub struct Offered<'a> {
     /// The field.
     pub field: &'a FieldDef,
     /// What the form says of it.
-    pub input: &'a model::doc::WebFormField,
+    pub input: &'a WebFormField,
 }
 
 impl WebForms {
-    /// Compiles the forms of all apps. Those about a record that is there are reached by links alone.
+    /// Compiles the forms of all apps.
     pub(crate) fn compile(schema: &Schema, faults: &mut Vec<Diagnostic>) -> Self {
         let mut forms = IndexMap::new();
         for (app, documents) in &schema.apps {
-            for (name, doc) in documents.web_forms.iter().filter(|(_, doc)| doc.on == FormOn::New) {
+            for (name, doc) in &documents.web_forms {
                 let at = format!("/{app}/web_forms/{name}");
                 // An entity that is not there was told by the check.
                 let Some(def) = schema.find_from(app.as_str(), &doc.entity) else { continue };
@@ -90,14 +97,41 @@ impl FormPlan {
             let then = duplicate.then.unwrap_or(plan.then);
             Some((plan, then))
         });
-        let fields = doc.in_order().filter_map(|(name, _)| def.find(name.as_str())).map(|field| field.id).collect();
+        let verify = doc.verify.as_ref().and_then(|verify| match resolve_path(schema, def.id, &verify.field, &SystemView, "") {
+            Ok(path) => Some(path),
+            Err(fault) => {
+                faults.push(Diagnostic::error(format!("{at}/verify/field"), fault.wording.text("en")));
+                None
+            }
+        });
+        let lasts = doc.expires.as_ref().and_then(|text| {
+            let span = Span::read(&text.clone().into());
+            if span.is_none() {
+                faults.push(Diagnostic::error(format!("{at}/expires"), "a link lasts a fixed time, such as P14D"));
+            }
+            span
+        });
+        let shown = doc.show.iter().filter_map(|name| def.find(name.as_str())).map(|field| field.id).collect();
         let asks = doc.values.values().flat_map(|spec| asked(&serde_json::to_value(spec).unwrap_or_default())).collect();
-        Self { name, app: app.to_owned(), entity: def.id, doc: doc.clone(), fields, values, duplicate, asks }
+        let inputs = doc.inputs();
+        Self { name, app: app.to_owned(), entity: def.id, doc: doc.clone(), inputs, shown, verify, lasts, values, duplicate, asks }
     }
 
     /// The inputs in order.
     pub fn offered<'a>(&'a self, def: &'a EntityDef) -> impl Iterator<Item = Offered<'a>> {
-        self.doc.in_order().filter_map(|(name, input)| Some(Offered { field: def.find(name.as_str())?, input }))
+        self.inputs.iter().filter_map(|(name, input)| Some(Offered { field: def.find(name.as_str())?, input }))
+    }
+
+    /// Whether a visitor enters the field called `name`.
+    #[must_use]
+    pub fn lists(&self, name: &str) -> bool {
+        self.inputs.contains_key(name)
+    }
+
+    /// Whether it is about a record that is there.
+    #[must_use]
+    pub fn is_about_one(&self) -> bool {
+        self.doc.on == FormOn::Existing
     }
 
     /// Whether a page of `origin` may hold this form, or send it.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 use model::doc::{DuplicateThen, StageKind};
-use model::{Cells, Code, EntityDef, FieldId, Input, Message, Value, Violation, Wording};
+use model::{Cells, Code, EntityDef, Input, Message, Value, Violation, Wording};
 use rules::scope::{Extra, Scope};
 use serde_json::{Map, Value as Json};
 use store::system::Cond;
@@ -50,6 +50,8 @@ pub enum Fate {
     Created,
     /// It went on the timeline of a record that was there.
     Appended,
+    /// A record that was there was changed, by a link.
+    Changed,
     /// It had come before.
     Again,
 }
@@ -72,7 +74,7 @@ impl Engine {
     /// `NotFound` where there is no such form.
     pub fn visit(&self, form: &str, locale: &str) -> Result<(Ctx, Arc<FormPlan>), Error> {
         let cx = Ctx { locale: locale.to_owned(), ..self.background() };
-        let plan = cx.app.web_forms.find(form).cloned().ok_or(Error::NotFound)?;
+        let plan = cx.app.web_forms.find(form).filter(|plan| !plan.is_about_one()).cloned().ok_or(Error::NotFound)?;
         Ok((cx, plan))
     }
 
@@ -114,7 +116,7 @@ fn post_in(cx: &Ctx, tx: &Tx, plan: &FormPlan, posted: &Posted) -> Result<(Recei
     {
         return Ok((received(Fate::Again, None), Vec::new()));
     }
-    let (values, cells) = checked(&w, plan, def, posted)?;
+    let (values, cells) = checked(&w, plan, def, posted, None)?;
     let held: Map<String, Json> = [("sent".to_owned(), sent(plan, def, posted))].into_iter().collect();
     let said = Signal::Form(&plan.name);
     let known = match &plan.duplicate {
@@ -140,7 +142,7 @@ fn post_in(cx: &Ctx, tx: &Tx, plan: &FormPlan, posted: &Posted) -> Result<(Recei
     };
     let create = Submission::Create { id: None, values };
     let written = write::write_slice(&w, plan.entity, std::slice::from_ref(&create))?.pop().unwrap_or(Err(Error::NotFound));
-    let id = written.map_err(|error| told(plan, def, error))?.id;
+    let id = written.map_err(|error| told(plan, error))?.id;
     let mut notes = notes_of(&w)?;
     if let (Some((other, _)), Some(then)) = (first, then) {
         notes.extend(touch::alike(&w, plan, def, id, *other, then != DuplicateThen::Warn)?);
@@ -150,7 +152,7 @@ fn post_in(cx: &Ctx, tx: &Tx, plan: &FormPlan, posted: &Posted) -> Result<(Recei
 }
 
 /// Takes note of a token; whether it was not seen before.
-fn is_first(cx: &Ctx, tx: &Tx, plan: &FormPlan, token: Token) -> Result<bool, Error> {
+pub(super) fn is_first(cx: &Ctx, tx: &Tx, plan: &FormPlan, token: Token) -> Result<bool, Error> {
     let key: String = token.0.iter().map(|byte| format!("{byte:02x}")).collect();
     tx.lock_key(&format!("form:{key}"))?;
     let route = format!("form:{}", plan.name);
@@ -165,25 +167,34 @@ fn is_first(cx: &Ctx, tx: &Tx, plan: &FormPlan, token: Token) -> Result<bool, Er
     Ok(true)
 }
 
-/// The values of the new record, and the record as it would be; all faults at once.
-fn checked(w: &Writer<'_>, plan: &FormPlan, def: &EntityDef, posted: &Posted) -> Result<(IndexMap<String, Input>, Cells), Error> {
-    let lists = |name: &str| plan.doc.fields.contains_key(name);
+/// The values of a new record or of one that is there, and the record as it would be; all faults at once.
+pub(super) fn checked(
+    w: &Writer<'_>,
+    plan: &FormPlan,
+    def: &EntityDef,
+    posted: &Posted,
+    id: Option<Uuid>,
+) -> Result<(IndexMap<String, Input>, Cells), Error> {
+    let lists = |name: &str| plan.lists(name);
     let unknown = posted.values.keys().filter(|name| !lists(name));
     let mut faults: Vec<Violation> =
         unknown.map(|name| Violation::of_field(name, Code::UnknownField, Message::new("unknown_field").with("name", name))).collect();
     let filled = |input: &Input| *input != Input::Null && input.as_text().is_none_or(|text| !text.trim().is_empty());
-    // What is empty is left to defaults.
-    let entered = posted.values.iter().filter(|(name, input)| lists(name) && filled(input));
-    let mut values: IndexMap<String, Input> = entered.map(|(name, input)| (name.clone(), input.clone())).collect();
+    // What is empty is left to defaults; of a record that is there it is emptied.
+    let entered = posted.values.iter().filter(|(name, input)| lists(name) && (id.is_some() || filled(input)));
+    let given = |input: &Input| if filled(input) { input.clone() } else { Input::Null };
+    let mut values: IndexMap<String, Input> = entered.map(|(name, input)| (name.clone(), given(input))).collect();
     let preview = Writer::preview(w.cx, w.tx);
-    let (draft, _) = drafted(&preview, def, None, &values)?;
+    let (draft, _) = drafted(&preview, def, id, &values)?;
     values.extend(put_in(&preview, plan, def, &draft.after, &posted.query));
-    let (row, _) = drafted(&preview, def, None, &values)?;
+    let (row, _) = drafted(&preview, def, id, &values)?;
     for offered in plan.offered(def).filter(|offered| offered.input.required) {
         let name = offered.field.name.as_str();
         let show_if = &w.plan(def.id).field(offered.field.id).show_if;
         let is_there = show_if.as_ref().is_none_or(|condition| holds(&preview, offered.field.app.as_str(), def, condition, None, &row.after));
-        if is_there && !values.contains_key(name) {
+        let is_given = values.get(name).is_some_and(|input| *input != Input::Null);
+        let is_kept = id.is_some() && !values.contains_key(name) && offered.field.cells(&row.after).iter().any(|cell| !cell.is_null());
+        if is_there && !is_given && !is_kept {
             faults.push(Violation::of_field(name, Code::Required, Message::new("required")));
         }
     }
@@ -226,8 +237,8 @@ fn put_in(w: &Writer<'_>, plan: &FormPlan, def: &EntityDef, cells: &Cells, query
 }
 
 /// What was sent, as steps see it by the name `sent`.
-fn sent(plan: &FormPlan, def: &EntityDef, posted: &Posted) -> Json {
-    let listed = plan.fields.iter().map(|field: &FieldId| def.field(*field).name.as_str());
+pub(super) fn sent(plan: &FormPlan, def: &EntityDef, posted: &Posted) -> Json {
+    let listed = plan.offered(def).map(|offered| offered.field.name.as_str());
     listed.filter_map(|name| Some((name.to_owned(), posted.values.get(name)?.to_json()))).collect::<Map<String, Json>>().into()
 }
 
@@ -248,13 +259,13 @@ fn refused(plan: &FormPlan) -> Error {
 
 /// A fault as a visitor may hear of it.
 fn shown(plan: &FormPlan, fault: Violation) -> Violation {
-    if fault.field.as_deref().is_some_and(|name| plan.doc.fields.contains_key(name)) {
+    if fault.field.as_deref().is_some_and(|name| plan.lists(name)) {
         return fault;
     }
     Violation { pointer: String::new(), field: None, ..fault }
 }
 
-fn told(plan: &FormPlan, _: &EntityDef, error: Error) -> Error {
+pub(super) fn told(plan: &FormPlan, error: Error) -> Error {
     match error {
         Error::Invalid(faults) => Error::Invalid(faults.into_iter().map(|fault| shown(plan, fault)).collect()),
         other => other,

@@ -102,7 +102,12 @@ async fn guarded(request: Request, next: Next, long: bool) -> Response {
 
 /// A path for the log: a secret in it stays out.
 fn shown(path: &str) -> &str {
-    if path.starts_with("/reset/") { "/reset/…" } else { path }
+    match path.strip_prefix("/f/").and_then(|rest| rest.split_once('/')) {
+        Some((_, "thanks")) => path,
+        Some(_) => "/f/…",
+        None if path.starts_with("/reset/") => "/reset/…",
+        None => path,
+    }
 }
 
 /// Whether the request streams or carries files, or changes what the CRM is.

@@ -28,6 +28,7 @@ mod form;
 mod gallery;
 mod happened;
 mod inbox;
+mod linked_form;
 mod list;
 mod notices;
 mod people;
@@ -59,6 +60,7 @@ pub(crate) fn router() -> Router<RuntimeState> {
         .route("/assets/{*path}", get(assets::get))
         .route("/f/{form}", get(web_form::show).post(web_form::send).options(web_form::preflight))
         .route("/f/{form}/thanks", get(web_form::thanks))
+        .route("/f/{form}/{link}", get(linked_form::show).post(linked_form::send))
         .route("/a/{app}/view/{view}", get(list::view))
         .route("/a/{app}/view/{view}/place/{id}", post(calendar::place))
         .route("/views", post(saved::keep))

@@ -8,7 +8,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use engine::web_forms::{FormPlan, Posted, Token, Trap};
+use engine::web_forms::{FormPlan, PROOF, Posted, Seen, Token, Trap};
 use engine::{Ctx, Error};
 use indexmap::IndexMap;
 use model::field::Role;
@@ -26,31 +26,45 @@ use crate::http::{Problem, answer, around, body};
 use crate::state::RuntimeState;
 
 /// The most bytes that a visitor may send.
-const MOST: usize = 64 << 10;
+pub(super) const MOST: usize = 64 << 10;
 /// The input with the token of this showing.
-const TOKEN: &str = "_token";
+pub(super) const TOKEN: &str = "_token";
 /// Names of an input that people do not see and machines fill; the first that is no field of the form is used.
 const TRAPS: [&str; 3] = ["homepage", "website", "company_site"];
 
 /// A page for visitors.
 #[derive(Serialize)]
-struct Visit {
-    locale: String,
-    title: String,
-    help: String,
+pub(super) struct Visit {
+    pub(super) locale: String,
+    pub(super) title: String,
+    pub(super) help: String,
     /// What is read where there is nothing to fill in.
-    text: Option<String>,
-    error: Option<String>,
-    action: String,
-    token: String,
-    trap: &'static str,
-    button: String,
-    inputs: Vec<Entry>,
+    pub(super) text: Option<String>,
+    pub(super) error: Option<String>,
+    pub(super) action: String,
+    pub(super) token: String,
+    pub(super) trap: &'static str,
+    pub(super) button: String,
+    pub(super) inputs: Vec<Entry>,
+    /// What is shown of a record that is there: labels and texts.
+    pub(super) shown: Vec<(String, String)>,
+    /// What the visitor is asked first, to show who they are.
+    pub(super) asks: Option<String>,
+    /// What they said.
+    pub(super) proof: Option<String>,
+}
+
+/// A record that is there, as the holder of a link sees it.
+pub(super) struct Linked {
+    /// Where the form is sent.
+    pub(super) action: String,
+    pub(super) seen: Seen,
+    pub(super) proof: Option<String>,
 }
 
 /// An input of the form.
 #[derive(Debug, Serialize)]
-struct Entry {
+pub(super) struct Entry {
     name: String,
     label: String,
     help: String,
@@ -65,13 +79,13 @@ struct Entry {
     error: Option<String>,
 }
 
-fn facts_of(parts: &Parts, state: &RuntimeState) -> Facts {
+pub(super) fn facts_of(parts: &Parts, state: &RuntimeState) -> Facts {
     parts.extensions.get::<Facts>().cloned().unwrap_or_else(|| Facts::of(parts, state.settings()))
 }
 
 /// The name of the input that is a trap.
-fn trap_of(plan: &FormPlan) -> &'static str {
-    TRAPS.into_iter().find(|name| !plan.doc.fields.contains_key(*name)).unwrap_or("_site")
+pub(super) fn trap_of(plan: &FormPlan) -> &'static str {
+    TRAPS.into_iter().find(|name| !plan.lists(name)).unwrap_or("_site")
 }
 
 /// What the address carries along to where the form is sent.
@@ -83,7 +97,7 @@ fn carried(plan: &FormPlan, query: &Query) -> String {
 }
 
 /// Lets the origins that the form names hold its page in a frame.
-fn framed(plan: &FormPlan, mut response: Response) -> Response {
+pub(super) fn framed(plan: &FormPlan, mut response: Response) -> Response {
     if !plan.doc.embed.is_empty()
         && let Ok(policy) = HeaderValue::from_str(&around::framed_by(&plan.doc.embed))
     {
@@ -95,7 +109,7 @@ fn framed(plan: &FormPlan, mut response: Response) -> Response {
 }
 
 /// A page that only says something.
-fn saying(status: StatusCode, locale: &str, title: String, text: String) -> Response {
+pub(super) fn saying(status: StatusCode, locale: &str, title: String, text: String) -> Response {
     let page = Visit {
         locale: locale.to_owned(),
         title,
@@ -107,6 +121,9 @@ fn saying(status: StatusCode, locale: &str, title: String, text: String) -> Resp
         trap: TRAPS[0],
         button: String::new(),
         inputs: Vec::new(),
+        shown: Vec::new(),
+        asks: None,
+        proof: None,
     };
     env::page(status, "web_form.html", &page)
 }
@@ -115,7 +132,7 @@ fn gone(locale: &str) -> Response {
     saying(StatusCode::NOT_FOUND, locale, env::text(locale, "nothing_to_see"), Message::new("not_found").text(locale))
 }
 
-fn title_of(plan: &FormPlan, def: &EntityDef, locale: &str) -> String {
+pub(super) fn title_of(plan: &FormPlan, def: &EntityDef, locale: &str) -> String {
     plan.doc.label.as_ref().map_or_else(|| def.label(locale).to_owned(), |label| label.get(locale).to_owned())
 }
 
@@ -125,21 +142,30 @@ fn thanks_of(plan: &FormPlan, locale: &str) -> String {
 
 /// What a form is shown with: what was entered so far, and what is wrong with it.
 #[derive(Default)]
-struct Entered {
+pub(super) struct Entered {
     /// The texts of inputs as they were sent.
-    texts: IndexMap<String, String>,
+    pub(super) texts: IndexMap<String, String>,
     /// The values that they stand for.
-    values: IndexMap<String, Input>,
-    faults: Vec<Violation>,
-    error: Option<String>,
+    pub(super) values: IndexMap<String, Input>,
+    pub(super) faults: Vec<Violation>,
+    pub(super) error: Option<String>,
 }
 
-/// The form, blank or as it was refused.
-async fn render(state: &RuntimeState, status: StatusCode, cx: &Ctx, plan: &FormPlan, query: &Query, entered: Entered) -> Result<Response, Error> {
+/// The form, blank or as it was refused; of a record that is there where one is `linked`.
+pub(super) async fn render(
+    state: &RuntimeState,
+    status: StatusCode,
+    cx: &Ctx,
+    plan: &FormPlan,
+    query: &Query,
+    entered: Entered,
+    linked: Option<Linked>,
+) -> Result<Response, Error> {
     let def = cx.app.schema.entity(plan.entity);
-    let known = entered.values.iter().filter(|(name, _)| plan.doc.fields.contains_key(name.as_str()));
+    let known = entered.values.iter().filter(|(name, _)| plan.lists(name));
     let values = known.map(|(name, value)| (name.clone(), value.clone())).collect();
-    let form = state.engine().form_state(cx, plan.entity, None, values, Vec::new()).await?;
+    let record = linked.as_ref().map(|linked| linked.seen.record);
+    let form = state.engine().form_state(cx, plan.entity, record, values, Vec::new()).await?;
     let words = |written: Option<&model::Label>, other: Option<&model::Label>| {
         written.or(other).map(|label| label.get(&cx.locale).to_owned()).unwrap_or_default()
     };
@@ -177,17 +203,24 @@ async fn render(state: &RuntimeState, status: StatusCode, cx: &Ctx, plan: &FormP
     if errors.is_empty() && !entered.faults.is_empty() {
         errors.push(env::text(&cx.locale, "form_faults"));
     }
+    let (action, shown, proof) = match linked {
+        Some(linked) => (linked.action, linked.seen.shown, linked.proof),
+        None => (format!("/f/{}{}", plan.name, carried(plan, query)), Vec::new(), None),
+    };
     let page = Visit {
         locale: cx.locale.clone(),
         title: title_of(plan, def, &cx.locale),
         help: plan.doc.help.as_ref().map(|help| help.get(&cx.locale).to_owned()).unwrap_or_default(),
         text: None,
         error: (!errors.is_empty()).then(|| errors.join(" · ")),
-        action: format!("/f/{}{}", plan.name, carried(plan, query)),
+        action,
         token: state.engine().form_token(&plan.name)?,
         trap: trap_of(plan),
         button: plan.doc.button.as_ref().map_or_else(|| env::text(&cx.locale, "form_send"), |button| button.get(&cx.locale).to_owned()),
         inputs,
+        shown,
+        asks: None,
+        proof,
     };
     Ok(framed(plan, env::page(status, "web_form.html", &page)))
 }
@@ -213,12 +246,12 @@ fn entry_of(field: &model::FieldDef) -> Option<(&'static str, &'static str)> {
 }
 
 /// What a page sent, read as its inputs were shown.
-fn read(cx: &Ctx, def: &EntityDef, plan: &FormPlan, sent: &Query) -> Entered {
+pub(super) fn read(cx: &Ctx, def: &EntityDef, plan: &FormPlan, sent: &Query) -> Entered {
     let mut entered = Entered::default();
-    for (name, text) in sent.pairs().filter(|(name, _)| *name != TOKEN && *name != trap_of(plan)) {
+    for (name, text) in sent.pairs().filter(|(name, _)| ![TOKEN, PROOF, trap_of(plan)].contains(name)) {
         entered.texts.insert(name.to_owned(), text.to_owned());
         let (bare, option) = name.split_once(':').map_or((name, None), |(bare, option)| (bare, Some(option)));
-        let field = plan.doc.fields.get(bare).and_then(|_| def.find(bare));
+        let field = def.find(bare).filter(|_| plan.lists(bare));
         let text = text.trim();
         let input = match (field.map(|field| field.doc.kind.as_str()), option) {
             (Some("choices"), Some(option)) => {
@@ -241,7 +274,7 @@ fn read(cx: &Ctx, def: &EntityDef, plan: &FormPlan, sent: &Query) -> Entered {
     entered
 }
 
-fn asked_of(query: &Query) -> IndexMap<String, String> {
+pub(super) fn asked_of(query: &Query) -> IndexMap<String, String> {
     query.pairs().map(|(name, text)| (name.to_owned(), text.to_owned())).collect()
 }
 
@@ -250,20 +283,21 @@ pub(super) async fn show(State(state): State<RuntimeState>, Path(form): Path<Str
     let (parts, _) = request.into_parts();
     let locale = facts_of(&parts, &state).locale();
     let Ok((cx, plan)) = state.engine().visit(&form, &locale) else { return Ok(gone(&locale)) };
-    Ok(render(&state, StatusCode::OK, &cx, &plan, &query, Entered::default()).await?)
+    Ok(render(&state, StatusCode::OK, &cx, &plan, &query, Entered::default(), None).await?)
 }
 
 /// What a visitor reads at the end.
 pub(super) async fn thanks(State(state): State<RuntimeState>, Path(form): Path<String>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let locale = facts_of(&parts, &state).locale();
-    let Ok((cx, plan)) = state.engine().visit(&form, &locale) else { return gone(&locale) };
+    let found = state.engine().visit(&form, &locale).or_else(|_| state.engine().visit_linked(&form, &locale));
+    let Ok((cx, plan)) = found else { return gone(&locale) };
     let title = title_of(&plan, cx.app.schema.entity(plan.entity), &locale);
     framed(&plan, saying(StatusCode::OK, &locale, title, thanks_of(&plan, &locale)))
 }
 
 /// The origin of another page that sends, where the form lets it.
-fn embedding(headers: &HeaderMap, plan: &FormPlan) -> Option<String> {
+pub(super) fn embedding(headers: &HeaderMap, plan: &FormPlan) -> Option<String> {
     headers.get(header::ORIGIN)?.to_str().ok().filter(|origin| plan.embeds(origin)).map(str::to_owned)
 }
 
@@ -308,7 +342,7 @@ pub(super) async fn send(State(state): State<RuntimeState>, Path(form): Path<Str
     done.map(|response| allowed_from(origin.as_deref(), response))
 }
 
-fn too_often(cx: &Ctx, plan: &FormPlan, error: Error, is_json: bool) -> Result<Response, Problem> {
+pub(super) fn too_often(cx: &Ctx, plan: &FormPlan, error: Error, is_json: bool) -> Result<Response, Problem> {
     let Error::RateLimited { retry_after } = error else { return Err(error.into()) };
     if is_json {
         return Err(error.into());
@@ -381,11 +415,16 @@ impl Sending<'_> {
     }
 
     async fn again(&self, status: StatusCode, entered: Entered) -> Result<Response, Problem> {
-        Ok(render(self.state, status, self.cx, self.plan, self.query, entered).await?)
+        Ok(render(self.state, status, self.cx, self.plan, self.query, entered, None).await?)
     }
 
     fn thanked(&self) -> Response {
-        let locale = self.query.get("locale").map(|locale| format!("?locale={}", utf8_percent_encode(locale, NON_ALPHANUMERIC)));
-        Redirect::to(&format!("/f/{}/thanks{}", self.plan.name, locale.unwrap_or_default())).into_response()
+        thanked(self.plan, self.query)
     }
+}
+
+/// To what a visitor reads at the end.
+pub(super) fn thanked(plan: &FormPlan, query: &Query) -> Response {
+    let locale = query.get("locale").map(|locale| format!("?locale={}", utf8_percent_encode(locale, NON_ALPHANUMERIC)));
+    Redirect::to(&format!("/f/{}/thanks{}", plan.name, locale.unwrap_or_default())).into_response()
 }

@@ -54,6 +54,36 @@ async fn install(app: &App, more: Json) {
     app.install_files(files.into_iter().map(|(path, json)| (path.to_owned(), json.to_string().into_bytes())).collect()).await;
 }
 
+/// An app with offers, each with a link by which the customer accepts it.
+async fn install_offers(app: &App) {
+    let files = [
+        ("app.json", json!({"name": "offers", "label": "Offers", "version": "1.0.0", "format": 1, "requires": {"core": "^1"}, "locales": ["en"]})),
+        (
+            "entities/offer.json",
+            json!({"label": "Offer", "title": "{{ name }}", "fields": {
+                "name": {"kind": "text", "label": "Number"}, "total": {"kind": "integer"}, "email": {"kind": "email", "label": "E-mail"},
+                "comment": {"kind": "long_text"}, "link": {"kind": "text"}, "stage": {"kind": "stage", "pipelines": ["offer"]}}}),
+        ),
+        (
+            "pipelines/offer.json",
+            json!({"entity": "offer", "stages": {"sent": {"kind": "open"}, "accepted": {"kind": "won", "requires": ["comment"], "next": {}}}}),
+        ),
+        (
+            "web_forms/accept.json",
+            json!({"on": "existing", "entity": "offer", "label": "Accept our offer", "show": ["name", "total"], "edit": ["comment"],
+                   "move": "accepted", "expires": "P14D", "once": true, "verify": {"field": "email"}}),
+        ),
+        (
+            "automations/invite.json",
+            json!({"on": {"record": "created", "entity": "offer"},
+                   "steps": {"link": {"kind": "link", "form": "accept", "save": "invitation"},
+                             "keep": {"kind": "update", "values": {"link": {"from": "invitation.url"}}}},
+                   "root": ["link", "keep"]}),
+        ),
+    ];
+    app.install_files(files.into_iter().map(|(path, json)| (path.to_owned(), json.to_string().into_bytes())).collect()).await;
+}
+
 async fn show(app: &App, path: &str) -> Answer {
     let nobody = app.nobody();
     nobody.send(nobody.request(Method::GET, path)).await
@@ -267,5 +297,49 @@ on_both! {
         let told = notes(&app).await;
         assert_eq!((leads(&app).await.len(), told.len()), (5, 10), "{told:?}");
         assert!(told.iter().all(|text| !text.contains("guilty")));
+    }
+
+    /// Who holds a link sees one record once they said who they are, and answers once.
+    async fn holders_of_a_link_answer_once(app) {
+        install_offers(&app).await;
+        let admin = app.admin();
+        let offer = async |number: &str| {
+            let id = admin.create_id("offers.offer", json!({"name": number, "total": 1200, "email": "V@example.org"})).await;
+            app.engine.run_due().await.expect("done");
+            let link = admin.read("offers.offer", &id).await["link"].as_str().expect("a link").to_owned();
+            (id, format!("/{link}"))
+        };
+        let (id, link) = offer("O-1").await;
+        assert!(link.starts_with("//f/offers.accept/trf_"), "{link}");
+        let first = show(&app, &link).await;
+        first.is(200);
+        assert!(first.text().contains("E-mail") && !first.text().contains("O-1") && !first.text().contains("1200"), "{}", first.text());
+        let stranger = send(&app, &link, &[("_open", "1"), ("_verify", "x@example.org")]).await;
+        stranger.is(422);
+        assert!(!stranger.text().contains("O-1"), "{}", stranger.text());
+        let page = send(&app, &link, &[("_open", "1"), ("_verify", "v@example.org")]).await;
+        page.is(200);
+        assert!(page.text().contains("O-1") && page.text().contains("name=\"comment\"") && !page.text().contains("name=\"total\""), "{}", page.text());
+        let token = token(&page);
+        app.clock.set(app.engine.now() + Duration::seconds(30));
+        let good = [("_token", token.as_str()), ("_verify", "v@example.org"), ("comment", "With pleasure")];
+        let greedy = send(&app, &link, &[&good[..], &[("total", "1")]].concat()).await;
+        greedy.is(422);
+        send(&app, &link, &[("_token", token.as_str()), ("comment", "With pleasure")]).await.is(200);
+        assert_eq!(admin.read("offers.offer", &id).await["stage"], "sent", "without a proof nothing happens");
+        send(&app, &link, &good).await.is(200);
+        let accepted = admin.read("offers.offer", &id).await;
+        assert_eq!((&accepted["stage"], &accepted["comment"], &accepted["updated_by"]), (&json!("accepted"), &json!("With pleasure"), &Json::Null));
+        assert!(send(&app, &link, &good).await.text().contains("Thank"), "the same showing again");
+        show(&app, &link).await.is(404);
+        show(&app, &format!("{link}x")).await.is(404);
+        show(&app, "//f/offers.accept").await.is(404);
+        let (_, late) = offer("O-2").await;
+        show(&app, &late).await.is(200);
+        let (gone, binned) = offer("O-3").await;
+        admin.delete(&format!("/records/offers.offer/{gone}")).await.is(204);
+        show(&app, &binned).await.is(404);
+        app.clock.set(app.engine.now() + Duration::days(14));
+        show(&app, &late).await.is(404);
     }
 }

@@ -8,12 +8,12 @@ use serde_json::{Map, Value as Json};
 
 use super::checking::Checking;
 use super::world::Known;
-use crate::doc::{MessageTemplate, Step};
+use crate::doc::{FormOn, MessageTemplate, Step};
 use crate::fault::escape_pointer;
 use crate::name::Name;
 
 /// The kinds of steps.
-pub(super) const KINDS: [&str; 16] = [
+pub(super) const KINDS: [&str; 17] = [
     "create",
     "update",
     "delete",
@@ -25,6 +25,7 @@ pub(super) const KINDS: [&str; 16] = [
     "mail",
     "notify",
     "webhook",
+    "link",
     "print",
     "branch",
     "for_each",
@@ -153,6 +154,16 @@ fn one<'a>(c: &mut Checking<'_, 'a>, at: &str, setting: Setting<'_, 'a>, step: &
         "script" => named(c, at, "script", settings, app.scripts.keys()),
         "mail" | "notify" => message(c, at, setting, settings, saved),
         "webhook" => webhook(c, at, settings),
+        "link" => {
+            named(c, at, "form", settings, app.web_forms.keys());
+            let is_about_one = text("form").and_then(|name| app.web_forms.get(name)).is_none_or(|form| form.on == FormOn::Existing);
+            if !is_about_one {
+                c.error(format!("{at}/form"), "only a form about a record that is there is reached by a link");
+            }
+            if !settings.contains_key("save") {
+                c.error(format!("{at}/save"), "`save` is missing: by what name later steps know the link");
+            }
+        }
         "assign" => assign(c, at, settings),
         "branch" => branches(c, at, settings),
         "for_each" if !settings.contains_key("over") => c.error(format!("{at}/over"), "`over` is missing: what is gone through"),

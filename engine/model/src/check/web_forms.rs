@@ -53,7 +53,7 @@ fn web_form(c: &mut Checking<'_, '_>, at: &str, form: &WebForm) {
         c.field(format!("{at}/show/{index}"), entity, name.as_str());
     }
     for (index, name) in form.edit.iter().enumerate() {
-        c.field(format!("{at}/edit/{index}"), entity, name.as_str());
+        entered(c, &format!("{at}/edit/{index}"), entity, name);
     }
     for name in form.fields.keys() {
         entered(c, &format!("{at}/fields/{name}"), entity, name);
@@ -75,11 +75,7 @@ fn web_form(c: &mut Checking<'_, '_>, at: &str, form: &WebForm) {
     }
     match form.on {
         FormOn::New => new(c, at, entity, form),
-        FormOn::Existing => {
-            if form.duplicate.is_some() {
-                c.error(format!("{at}/duplicate"), "a form about a record that is there makes no duplicate");
-            }
-        }
+        FormOn::Existing => existing(c, at, form),
     }
 }
 
@@ -95,6 +91,19 @@ fn entered<'a>(c: &mut Checking<'_, 'a>, at: &str, entity: &Known<'a>, name: &Na
         c.error(at, format!("`{name}` is not entered by anybody"));
     } else if !ENTERED.contains(&field.kind.as_str()) {
         c.error(at, format!("a visitor cannot enter a field of kind `{}`", field.kind));
+    }
+}
+
+/// What is about a record that is there does something with it.
+fn existing(c: &mut Checking<'_, '_>, at: &str, form: &WebForm) {
+    if form.duplicate.is_some() {
+        c.error(format!("{at}/duplicate"), "a form about a record that is there makes no duplicate");
+    }
+    if form.edit.is_empty() && form.moves.is_none() && form.values.is_empty() {
+        c.error(format!("{at}/edit"), "this form does nothing: say what is edited, or where the record moves");
+    }
+    for name in form.fields.keys().filter(|name| !form.edit.contains(name)) {
+        c.error(format!("{at}/fields/{name}"), format!("`{name}` is not among the fields of `edit`"));
     }
 }
 

@@ -50,7 +50,8 @@ pub struct WebForm {
     /// What stands on the button.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub button: Option<Label>,
-    /// The inputs: fields of the entity. Nothing else that is sent is accepted.
+    /// The inputs: fields of the entity; of a record that is there, how those of `edit` are shown. Nothing else that is sent is
+    /// accepted.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub fields: IndexMap<Name, WebFormField>,
     /// Their order; as written where absent.
@@ -80,7 +81,7 @@ pub struct WebForm {
     /// Where sending moves an existing record.
     #[serde(rename = "move", default, skip_serializing_if = "Option::is_none")]
     pub moves: Option<Name>,
-    /// How long a link lasts.
+    /// How long a link lasts; for ever where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<String>,
     /// Whether a link works once.
@@ -137,10 +138,17 @@ pub struct WebFormVerify {
 }
 
 impl WebForm {
-    /// The inputs in order.
-    pub fn in_order(&self) -> impl Iterator<Item = (&Name, &WebFormField)> {
-        let first = self.order.iter().flatten().filter_map(|name| self.fields.get_key_value(name));
-        let rest = self.fields.iter().filter(|(name, _)| !self.order.iter().flatten().any(|there| there == *name));
-        first.chain(rest)
+    /// The inputs in order: those of a new record, or what is edited of one that is there.
+    #[must_use]
+    pub fn inputs(&self) -> IndexMap<Name, WebFormField> {
+        let names: Vec<&Name> = match self.on {
+            FormOn::New => {
+                let first = self.order.iter().flatten().filter(|name| self.fields.contains_key(*name));
+                let rest = self.fields.keys().filter(|name| !self.order.iter().flatten().any(|there| there == *name));
+                first.chain(rest).collect()
+            }
+            FormOn::Existing => self.edit.iter().collect(),
+        };
+        names.into_iter().map(|name| (name.clone(), self.fields.get(name).cloned().unwrap_or_default())).collect()
     }
 }

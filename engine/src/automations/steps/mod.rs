@@ -20,6 +20,7 @@ mod delete;
 mod find;
 mod for_each;
 mod later;
+mod link;
 mod messages;
 mod move_to;
 mod start_approval;
@@ -101,6 +102,7 @@ static KINDS: &[&dyn StepKind] = &[
     &messages::MAIL,
     &messages::NOTIFY,
     &webhook::Webhook,
+    &link::Link,
     &branch::Branch,
     &for_each::ForEach,
     &wait::Wait,
@@ -125,6 +127,7 @@ pub(super) fn result_of(c: &Compiling<'_>, step: &Step) -> Option<Given> {
         "assign" => Some(Given::Record(c.nobody())),
         "convert" => Some(Given::Records(convert::targets(c, step))),
         "script" => Some(Given::Values),
+        "link" => Some(Given::Fields(vec![("url".to_owned(), rules::expr::Kind::Text)])),
         _ => None,
     }
 }

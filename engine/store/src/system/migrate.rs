@@ -4,7 +4,10 @@
 
 use model::{Storage, Value};
 
-use super::{Table, access, approval, change, conversion, file, idempotency, job, member, number, outbox, personal, revision, run, stay, timer, worker};
+use super::{
+    Table, access, approval, change, conversion, file, form_link, idempotency, job, member, number, outbox, personal, revision, run, stay, timer,
+    worker,
+};
 use crate::fault::Fault;
 use crate::sql::Decode;
 use crate::tx::Tx;
@@ -41,6 +44,7 @@ const TABLES: &[&Table] = &[
     &personal::SAVED_VIEW,
     &personal::PREFERENCE,
     &worker::WORKER,
+    &form_link::FORM_LINK,
 ];
 
 /// The version of what the tables mean; adding to them does not change it.

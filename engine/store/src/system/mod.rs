@@ -13,6 +13,7 @@ pub mod approval;
 pub mod change;
 pub mod conversion;
 pub mod file;
+pub mod form_link;
 pub mod idempotency;
 pub mod job;
 pub mod member;
