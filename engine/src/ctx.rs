@@ -82,6 +82,8 @@ pub enum Cause {
     Cascade,
     /// Data was set up with an app.
     Seed,
+    /// Records were merged.
+    Merge,
     /// A change set was taken back.
     Undo,
     /// An automation did it.
@@ -102,6 +104,7 @@ impl Cause {
             Self::Computed => "computed",
             Self::Cascade => "cascade",
             Self::Seed => "seed",
+            Self::Merge => "merge",
             Self::Undo => "undo",
             Self::Automation => "automation",
             Self::Publish => "publish",

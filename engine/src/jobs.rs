@@ -36,7 +36,8 @@ pub(crate) trait JobKind: Sync {
 }
 
 /// Every kind of job.
-static KINDS: &[&dyn JobKind] = &[&crate::imports::job::ImportKind, &crate::exports::job::ExportKind];
+static KINDS: &[&dyn JobKind] =
+    &[&crate::imports::job::ImportKind, &crate::exports::job::ExportKind, &crate::change_sets::bulk::BulkKind, &crate::change_sets::undo::UndoKind];
 
 /// A job that was not heard of for so long is another worker's to take.
 const LEASE_SECONDS: i64 = 60;

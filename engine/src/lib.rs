@@ -6,6 +6,7 @@
 pub mod approvals;
 pub mod auth;
 pub mod automations;
+pub mod change_sets;
 pub mod clock;
 pub(crate) mod clocks;
 pub mod conversions;

@@ -17,3 +17,4 @@ mod slice;
 pub(crate) mod words;
 
 pub use job::{ImportRequest, ImportSpec};
+pub(crate) use slice::reason;

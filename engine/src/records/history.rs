@@ -25,6 +25,8 @@ pub enum Op {
     Updated,
     /// It went to the bin.
     Deleted,
+    /// It went to the bin, and leads to another that holds what hung on it.
+    Merged,
     /// It came back.
     Restored,
     /// It is gone for good.
@@ -39,6 +41,7 @@ impl Op {
             Self::Created => "created",
             Self::Updated => "updated",
             Self::Deleted => "deleted",
+            Self::Merged => "merged",
             Self::Restored => "restored",
             Self::Purged => "purged",
         }

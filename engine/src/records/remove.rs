@@ -10,6 +10,7 @@ use model::{Cells, Code, EntityDef, EntityId, FieldId, Message, Value};
 use rules::query::{Column, Leaf, Path, Predicate, Test};
 use store::system::Cond;
 use store::system::change;
+use store::system::merged::MERGED;
 use store::{Binned, Lock, Select};
 use uuid::Uuid;
 
@@ -54,7 +55,7 @@ pub(crate) fn delete(w: &Writer<'_>, entity: EntityId, id: Uuid, version: Option
     crate::automations::raise::before_removal(w, def, id, Op::Deleted, &before)?;
     let set = w.cx.change_set.or(w.log.borrow().change_set).unwrap_or_else(|| w.cx.new_id());
     let outer = w.log.borrow_mut().change_set.replace(set);
-    let result = bin(w, entity, &[id], w.cx.cause);
+    let result = bin(w, entity, &[id], Op::Deleted, w.cx.cause);
     w.log.borrow_mut().change_set = outer;
     let touched = result?;
     if let Some(line) = def.line_of.filter(|_| !w.within_parent.get())
@@ -67,8 +68,16 @@ pub(crate) fn delete(w: &Writer<'_>, entity: EntityId, id: Uuid, version: Option
     Ok(Written { id, version: current + 1, outcome: Outcome::Deleted, json: None, left_sight: true })
 }
 
+/// Puts a record into the bin that was merged into another, which holds already what pointed at it.
+pub(crate) fn merge_away(w: &Writer<'_>, entity: EntityId, id: Uuid) -> Result<(), Error> {
+    let def = w.def(entity);
+    crate::approvals::lock::check_delete(w, def, id)?;
+    let touched = bin(w, entity, &[id], Op::Merged, Cause::Merge)?;
+    consequences::run(w, touched, None)
+}
+
 /// Bins records and what their going does to others.
-fn bin(w: &Writer<'_>, entity: EntityId, ids: &[Uuid], cause: Cause) -> Result<Vec<Touched>, Error> {
+fn bin(w: &Writer<'_>, entity: EntityId, ids: &[Uuid], op: Op, cause: Cause) -> Result<Vec<Touched>, Error> {
     let def = w.def(entity);
     w.reader.preload(entity, ids, Lock::Update)?;
     let mut touched = Vec::new();
@@ -87,7 +96,7 @@ fn bin(w: &Writer<'_>, entity: EntityId, ids: &[Uuid], cause: Cause) -> Result<V
         crate::approvals::lock::check_delete(w, def, &going)?;
     }
     // First the record itself, so that a ring of cascades ends.
-    write(w, def, &pairs, Op::Deleted, cause)?;
+    write(w, def, &pairs, op, cause)?;
     w.tx.unindex_text(def.name.as_str(), ids);
     touched.extend(pairs.into_iter().map(|(id, before, after)| Touched { entity, id, before: Some(before), after }));
     for referrer in &def.referrers {
@@ -102,8 +111,8 @@ fn bin(w: &Writer<'_>, entity: EntityId, ids: &[Uuid], cause: Cause) -> Result<V
             continue;
         }
         match referrer.on_delete {
-            _ if is_line => touched.extend(bin(w, from.id, &referring, Cause::Cascade)?),
-            OnDelete::Cascade => touched.extend(bin(w, from.id, &referring, Cause::Cascade)?),
+            _ if is_line => touched.extend(bin(w, from.id, &referring, Op::Deleted, Cause::Cascade)?),
+            OnDelete::Cascade => touched.extend(bin(w, from.id, &referring, Op::Deleted, Cause::Cascade)?),
             OnDelete::Restrict => {
                 let message = Message::new("restricted").with("count", referring.len()).with("entity", from.plural(&w.cx.locale));
                 return Err(Error::of(Code::Restricted, message));
@@ -143,7 +152,7 @@ fn write(w: &Writer<'_>, def: &EntityDef, pairs: &[(Uuid, Arc<Cells>, Arc<Cells>
 }
 
 /// The live records whose `field` points at one of `ids`.
-fn referring(w: &Writer<'_>, from: &EntityDef, field: FieldId, via: Via, target: &str, ids: &[Uuid]) -> Result<Vec<Uuid>, Error> {
+pub(crate) fn referring(w: &Writer<'_>, from: &EntityDef, field: FieldId, via: Via, target: &str, ids: &[Uuid]) -> Result<Vec<Uuid>, Error> {
     let (Some(slot), Some(id_slot)) = (from.field(field).slot(), from.slot("id")) else { return Ok(Vec::new()) };
     let leaf = |slot: usize, test: Test| Predicate::Leaf(Leaf { path: Path::own(from.id, field), column: Column::Slot(slot), test, negated: false });
     let filter = match via {
@@ -209,7 +218,7 @@ pub(crate) fn restore(w: &Writer<'_>, entity: EntityId, id: Uuid) -> Result<Writ
     for row in &changes {
         let Some(other) = w.app.schema.find(&row.entity) else { continue };
         match row.op.as_str() {
-            "deleted" => {
+            "deleted" | "merged" => {
                 let back = unbin(w, other, row.record)?;
                 if row.record == id {
                     version = back
@@ -223,7 +232,7 @@ pub(crate) fn restore(w: &Writer<'_>, entity: EntityId, id: Uuid) -> Result<Writ
             _ => {}
         }
     }
-    if !changes.iter().any(|row| row.record == id && row.op == "deleted") {
+    if !changes.iter().any(|row| row.record == id && matches!(row.op.as_str(), "deleted" | "merged")) {
         let back = unbin(w, def, id)?;
         version = back.as_ref().and_then(|row| def.slot("version").and_then(|slot| row.after.get(slot)).and_then(Value::as_int)).unwrap_or_default();
         touched.extend(back);
@@ -235,7 +244,12 @@ pub(crate) fn restore(w: &Writer<'_>, entity: EntityId, id: Uuid) -> Result<Writ
 
 /// The changes that were made together with the record's last deletion.
 fn change_set_of(w: &Writer<'_>, id: Uuid) -> Result<Vec<change::ChangeRow>, Error> {
-    let rows = w.tx.find(&change::CHANGE, &[Cond::Eq("record", Value::Uuid(id)), Cond::Eq("op", Value::text("deleted"))], &[("seq", true)], 1)?;
+    let rows = w.tx.find(
+        &change::CHANGE,
+        &[Cond::Eq("record", Value::Uuid(id)), Cond::In("op", vec![Value::text("deleted"), Value::text("merged")])],
+        &[("seq", true)],
+        1,
+    )?;
     let Some(set) = rows.first().and_then(|row| change::read(row)).and_then(|(_, row)| row.change_set) else { return Ok(Vec::new()) };
     let rows = w.tx.find(&change::CHANGE, &[Cond::Eq("change_set", Value::Uuid(set))], &[("seq", false)], 100_000)?;
     Ok(rows.iter().filter_map(|row| change::read(row)).map(|(_, row)| row).collect())
@@ -261,6 +275,7 @@ fn unbin(w: &Writer<'_>, def: &EntityDef, id: Uuid) -> Result<Option<Touched>, E
         return Err(Error::Invalid(row.faults));
     }
     let after = Arc::new(after);
+    w.tx.remove(&MERGED, &[Cond::Eq("record", Value::Uuid(id))])?;
     write(w, def, &[(id, Arc::clone(&before), Arc::clone(&after))], Op::Restored, w.cx.cause)?;
     persist::index(w, def, plan, &[(id, None, &after)], false);
     Ok(Some(Touched { entity: def.id, id, before: Some(before), after }))

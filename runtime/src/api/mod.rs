@@ -14,6 +14,7 @@ mod around_records;
 mod auth;
 pub(crate) mod automations;
 mod batch;
+mod change_sets;
 mod changes;
 mod conversions;
 mod design;
@@ -39,6 +40,7 @@ pub(crate) fn router() -> Router<RuntimeState> {
         .merge(auth::router())
         .merge(automations::router())
         .merge(batch::router())
+        .merge(change_sets::router())
         .merge(changes::router())
         .merge(conversions::router())
         .merge(design::router())

@@ -64,11 +64,19 @@ async fn read(
     query: Query,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let entity = state.engine().entity(&caller.cx, &entity)?.id;
+    let def = state.engine().entity(&caller.cx, &entity)?;
+    let (entity, name) = (def.id, def.name.to_string());
     query.only(&SHAPE).map_err(Problem::asking)?;
     let shape = shape(&query, &headers).map_err(Problem::asking)?;
-    let answer = state.engine().get(&caller.cx, entity, id(&record)?, &shape).await.map_err(asked)?;
-    Ok(answer::record(StatusCode::OK, answer.version, answer.json))
+    let record = id(&record)?;
+    match state.engine().get(&caller.cx, entity, record, &shape).await {
+        Ok(answer) => Ok(answer::record(StatusCode::OK, answer.version, answer.json)),
+        Err(engine::Error::NotFound) => match state.engine().merged_into(&caller.cx, entity, record).await? {
+            Some(into) => Ok(answer::elsewhere(&format!("/api/v1/records/{name}/{into}"))),
+            None => Err(engine::Error::NotFound.into()),
+        },
+        Err(error) => Err(asked(error)),
+    }
 }
 
 async fn change(

@@ -35,6 +35,16 @@ pub fn empty() -> Response {
     StatusCode::NO_CONTENT.into_response()
 }
 
+/// What was asked for is at another address for now.
+#[must_use]
+pub fn elsewhere(address: &str) -> Response {
+    let mut response = StatusCode::TEMPORARY_REDIRECT.into_response();
+    if let Ok(value) = HeaderValue::from_str(address) {
+        response.headers_mut().insert(header::LOCATION, value);
+    }
+    response
+}
+
 /// A record with its version.
 #[must_use]
 pub fn record(status: StatusCode, version: i64, body: Vec<u8>) -> Response {

@@ -11,6 +11,7 @@ mod apps;
 mod automations;
 mod bad_input;
 mod batches;
+mod change_sets;
 mod changes;
 mod conversions;
 mod exchange;

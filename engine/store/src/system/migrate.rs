@@ -4,10 +4,7 @@
 
 use model::{Storage, Value};
 
-use super::{
-    Table, access, approval, change, conversion, file, form_link, idempotency, job, member, number, outbox, personal, revision, run, stay, timer,
-    worker,
-};
+use super::{Table, access, approval, change, conversion, file, form_link, idempotency, job, member, merged, number, outbox, personal, revision, run, stay, timer, worker};
 use crate::fault::Fault;
 use crate::sql::Decode;
 use crate::tx::Tx;
@@ -26,6 +23,7 @@ const TABLES: &[&Table] = &[
     &conversion::CONVERSION,
     &conversion::ORIGIN,
     &member::MEMBER,
+    &merged::MERGED,
     &stay::STAY,
     &number::NUMBER,
     &idempotency::IDEMPOTENCY,

@@ -17,6 +17,7 @@ pub mod form_link;
 pub mod idempotency;
 pub mod job;
 pub mod member;
+pub mod merged;
 mod migrate;
 pub mod number;
 pub mod outbox;
