@@ -71,7 +71,7 @@ pub(crate) fn delete(w: &Writer<'_>, entity: EntityId, id: Uuid, version: Option
 /// Puts a record into the bin that was merged into another, which holds already what pointed at it.
 pub(crate) fn merge_away(w: &Writer<'_>, entity: EntityId, id: Uuid) -> Result<(), Error> {
     let def = w.def(entity);
-    crate::approvals::lock::check_delete(w, def, id)?;
+    crate::approvals::lock::check_delete(w, def, &[id])?;
     let touched = bin(w, entity, &[id], Op::Merged, Cause::Merge)?;
     consequences::run(w, touched, None)
 }
