@@ -102,6 +102,24 @@ impl Log {
         self.sayings.extend(sayings.iter().map(|(clock, said)| Saying { entity, record, clock: *clock, said: *said }));
     }
 
+    /// Adds a change of what is no field of the record: `patch` is an object of what was and what is.
+    pub(crate) fn note(&mut self, cx: &Ctx, def: &EntityDef, op: Op, cells: &Cells, patch: &Json) {
+        let Some(id) = def.slot("id").and_then(|slot| cells.get(slot)).and_then(Value::as_uuid) else { return };
+        self.touched.push((def.id, id, op));
+        self.rows.push(NewChange {
+            entity: def.name.as_str().into(),
+            record: id,
+            op: op.as_str(),
+            version: def.slot("version").and_then(|slot| cells.get(slot)).and_then(Value::as_int).unwrap_or_default(),
+            at: cx.now,
+            by: cx.caller.user(),
+            cause: cx.cause.as_str(),
+            change_set: self.change_set.or(cx.change_set),
+            depth: i64::from(cx.depth),
+            patch: patch.to_string(),
+        });
+    }
+
     /// Writes the changes.
     pub(crate) fn flush(&mut self, tx: &Tx) -> Result<(), store::Fault> {
         let rows = std::mem::take(&mut self.rows);

@@ -1,12 +1,12 @@
-//! In charge of what stands around a record: its history, its notes, its activities.
+//! In charge of what stands around a record: its history, its members, its notes, its activities.
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{delete, get};
 use engine::Submission;
-use engine::records::ListRequest;
+use engine::records::{ListRequest, Member};
 use indexmap::IndexMap;
 use model::{Code, Input, Message, Violation};
 use serde_json::{Value as Json, json};
@@ -33,8 +33,54 @@ pub(super) fn router() -> Router<RuntimeState> {
     Router::new()
         .route("/records/{entity}/{id}/history", get(history))
         .route("/records/{entity}/{id}/timeline", get(timeline))
+        .route("/records/{entity}/{id}/members", get(members).post(set_member))
+        .route("/records/{entity}/{id}/members/{user}", delete(end_member))
         .route("/records/{entity}/{id}/notes", get(notes).post(add_note))
         .route("/records/{entity}/{id}/activities", get(activities).post(add_activity))
+}
+
+async fn members(State(state): State<RuntimeState>, caller: Caller, At((entity, record)): At<(String, String)>) -> Result<Response, Problem> {
+    let entity = state.engine().entity(&caller.cx, &entity)?.id;
+    let members = state.engine().members(&caller.cx, entity, id(&record)?).await?;
+    Ok(answer::ok(&json!({"data": members.into_iter().map(Member::to_json).collect::<Vec<_>>()})))
+}
+
+/// `{"user", "right": "read" or "write"}`.
+async fn set_member(
+    State(state): State<RuntimeState>,
+    caller: Caller,
+    At((entity, record)): At<(String, String)>,
+    body: JsonBody,
+) -> Result<Response, Problem> {
+    let entity = state.engine().entity(&caller.cx, &entity)?.id;
+    let (mut user, mut may_write, mut faults) = (None, false, Vec::new());
+    for (key, input) in body.into_map()? {
+        match (key.as_str(), input.as_text()) {
+            ("user", Some(text)) if uuid::Uuid::try_parse(text).is_ok() => user = uuid::Uuid::try_parse(text).ok(),
+            ("right", Some("read")) => may_write = false,
+            ("right", Some("write")) => may_write = true,
+            ("user" | "right", _) => faults.push(Violation::of_field(&key, Code::Malformed, Message::new("wrong_type").with("expected", "\"…\""))),
+            _ => faults.push(Violation::of_field(&key, Code::Malformed, Message::new("unknown_key").with("name", &key))),
+        }
+    }
+    let Some(user) = user.filter(|_| faults.is_empty()) else {
+        if faults.is_empty() {
+            faults.push(Violation::of_field("user", Code::Malformed, Message::new("required")));
+        }
+        return Err(Problem::faults(faults));
+    };
+    state.engine().set_member(&caller.cx, entity, id(&record)?, Member { user, may_write }).await?;
+    Ok(answer::empty())
+}
+
+async fn end_member(
+    State(state): State<RuntimeState>,
+    caller: Caller,
+    At((entity, record, user)): At<(String, String, String)>,
+) -> Result<Response, Problem> {
+    let entity = state.engine().entity(&caller.cx, &entity)?.id;
+    state.engine().end_member(&caller.cx, entity, id(&record)?, id(&user)?).await?;
+    Ok(answer::empty())
 }
 
 async fn history(

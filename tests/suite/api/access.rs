@@ -172,4 +172,36 @@ on_both! {
         admin.change("core.user", &ann.id, json!({"active": false})).await;
         ann.get("/me").await.problem(401, "unauthenticated");
     }
+
+    /// A record is shared by hand, never beyond what the sharer may do.
+    async fn members_see_what_is_shared(app) {
+        let mut files = tests::folders::sales();
+        tests::folders::edit(&mut files, "entities/deal.json", |entity| entity["members"] = json!(["read", "write"]));
+        tests::folders::edit(&mut files, "roles/rep.json", |role| {
+            role["entities"]["deal"]["read"] = json!("own");
+            role["entities"]["deal"]["update"] = json!("own");
+        });
+        app.install_files(files).await;
+        let (ann, ben, zoe) = (app.ann().await, app.ben().await, app.zoe().await);
+        let id = app.deal_id(&ann, json!({})).await;
+        let members = format!("/records/sales.deal/{id}/members");
+        zoe.get(&members).await.problem(404, "not_found");
+        zoe.post(&members, json!({"user": zoe.id, "right": "write"})).await.problem(404, "not_found");
+        ann.post(&members, json!({"user": zoe.id, "right": "read"})).await.is(204);
+        assert_eq!(zoe.read("sales.deal", &id).await["id"], json!(id));
+        assert_eq!(column(&zoe.list("sales.deal", &[]).await, "id"), [id.clone()]);
+        zoe.patch(&format!("/records/sales.deal/{id}"), json!({"close_value": 1})).await.problem(403, "forbidden");
+        zoe.post(&members, json!({"user": ben.id, "right": "write"})).await.problem(403, "forbidden");
+        zoe.post(&members, json!({"user": ben.id, "right": "read"})).await.is(204);
+        assert_eq!(ben.read("sales.deal", &id).await["id"], json!(id));
+        ann.post(&members, json!({"user": zoe.id, "right": "write"})).await.is(204);
+        zoe.change("sales.deal", &id, json!({"close_value": 1})).await;
+        ben.delete(&format!("{members}/{}", zoe.id)).await.problem(403, "forbidden");
+        assert_eq!(ann.get(&members).await.ok(200)["data"].as_array().map(Vec::len), Some(2));
+        ben.delete(&format!("{members}/{}", ben.id)).await.is(204);
+        ben.get(&format!("/records/sales.deal/{id}")).await.problem(404, "not_found");
+        ann.post(&members, json!({"user": id, "right": "read"})).await.fault(422, "bad_reference", "user");
+        let accounts = app.account("Acme").await;
+        app.admin().post(&format!("/records/sales.account/{accounts}/members"), json!({"user": zoe.id, "right": "read"})).await.fault(422, "bad_format", "right");
+    }
 }
