@@ -30,6 +30,8 @@ pub struct RecordAnswer {
     pub title: String,
     /// It, as a JSON object.
     pub json: Vec<u8>,
+    /// Whether it is in the bin.
+    pub binned: bool,
 }
 
 /// How rows are counted; closed.
@@ -192,7 +194,7 @@ pub(crate) fn one(cx: &Ctx, tx: &Tx, entity: EntityId, id: Uuid, shape: &Shape) 
     let (filter, binned) = if *grant.delete == Predicate::False { (Predicate::clone(&grant.read), Binned::Live) } else { (in_bin, Binned::Any) };
     let query = Select {
         limit: 1,
-        slots: plan.slots.clone(),
+        slots: plan.slots.iter().copied().chain(def.slot("deleted_at")).collect(),
         paths: plan.paths.clone(),
         ..Select::of(entity, Predicate::all(vec![id_leaf(def, Test::Equal(Value::Uuid(id))), filter]), binned)
     };
@@ -203,7 +205,8 @@ pub(crate) fn one(cx: &Ctx, tx: &Tx, entity: EntityId, id: Uuid, shape: &Shape) 
     let mut json = Vec::with_capacity(512);
     plan.write(row, &reader, expanded.first().map(Vec::as_slice), &mut json)?;
     let version = def.slot("version").and_then(|slot| row.cells.get(slot)).and_then(Value::as_int).unwrap_or_default();
-    Ok(Some(RecordAnswer { version, title: plan.own_title(row), json }))
+    let binned = def.slot("deleted_at").and_then(|slot| row.cells.get(slot)).is_some_and(|at| !at.is_null());
+    Ok(Some(RecordAnswer { version, title: plan.own_title(row), json, binned }))
 }
 
 fn live(def: &EntityDef) -> Predicate {

@@ -69,14 +69,15 @@ async fn read(
     query.only(&SHAPE).map_err(Problem::asking)?;
     let shape = shape(&query, &headers).map_err(Problem::asking)?;
     let record = id(&record)?;
-    match state.engine().get(&caller.cx, entity, record, &shape).await {
-        Ok(answer) => Ok(answer::record(StatusCode::OK, answer.version, answer.json)),
-        Err(engine::Error::NotFound) => match state.engine().merged_into(&caller.cx, entity, record).await? {
-            Some(into) => Ok(answer::elsewhere(&format!("/api/v1/records/{name}/{into}"))),
-            None => Err(engine::Error::NotFound.into()),
-        },
-        Err(error) => Err(asked(error)),
+    let found = state.engine().get(&caller.cx, entity, record, &shape).await;
+    // What was merged into another leads there.
+    if found.as_ref().map_or_else(|error| matches!(error, engine::Error::NotFound), |answer| answer.binned)
+        && let Some(into) = state.engine().merged_into(&caller.cx, entity, record).await?
+    {
+        return Ok(answer::elsewhere(&format!("/api/v1/records/{name}/{into}")));
     }
+    let answer = found.map_err(asked)?;
+    Ok(answer::record(StatusCode::OK, answer.version, answer.json))
 }
 
 async fn change(

@@ -48,7 +48,7 @@ on_both! {
         assert_eq!(undone["left"][0]["id"], json!(deals[40]), "{undone}");
         assert_eq!(ann.read("sales.deal", &deals[40]).await["close_value"], 8.0);
         assert_eq!(ann.read("sales.deal", &deals[59]).await["close_value"], 60.0);
-        ann.post(&format!("/change-sets/{}/undo", set_of(&job)), json!({})).await.problem(422, "locked");
+        ann.post(&format!("/change-sets/{}/undo", set_of(&job)), json!({})).await.problem(409, "locked");
         let sets = ann.get("/change-sets").await.ok(200);
         assert_eq!(sets["data"].as_array().map(Vec::len), Some(2), "{sets}");
     }
