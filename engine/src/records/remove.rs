@@ -144,7 +144,7 @@ fn write(w: &Writer<'_>, def: &EntityDef, pairs: &[(Uuid, Arc<Cells>, Arc<Cells>
         w.log.borrow_mut().add(w.cx, def, op, cause, Some(before), after);
         w.reader.put(def.id, *id, Arc::clone(after));
         match op {
-            Op::Deleted | Op::Purged => crate::clocks::disarm(w, def, *id)?,
+            Op::Deleted | Op::Merged | Op::Purged => crate::clocks::disarm(w, def, *id)?,
             Op::Created | Op::Updated | Op::Restored => crate::clocks::arm(w, def, *id, after)?,
         }
     }

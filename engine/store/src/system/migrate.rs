@@ -4,7 +4,10 @@
 
 use model::{Storage, Value};
 
-use super::{Table, access, approval, change, conversion, file, form_link, idempotency, job, member, merged, number, outbox, personal, revision, run, stay, timer, worker};
+use super::{
+    Table, access, approval, change, conversion, file, form_link, idempotency, job, member, merged, number, outbox, personal, revision, run, stay,
+    timer, worker,
+};
 use crate::fault::Fault;
 use crate::sql::Decode;
 use crate::tx::Tx;
