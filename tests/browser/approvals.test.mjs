@@ -247,12 +247,98 @@ journey('a manager of the flow steps in, and all can read why', async (come) => 
   assert.equal(await anna.locator('.deeds summary').count(), 0, 'nothing is left to be done');
 });
 
+journey('a notice leads to the approval that it is about', async (come) => {
+  const { id } = await submitted(10);
+  const page = await come(MANAGER);
+  await page.goto('/r/core.notification?sort=-created_at');
+  await page.locator('tbody a').first().click();
+  await page.locator('#decide').waitFor();
+  const [{ task }] = (await (await caller(server.base, MANAGER)).get('/approvals/tasks?limit=1')).data;
+  assert.equal(new URL(page.url()).pathname, `/approvals/${task}`);
+  assert.ok(id);
+});
+
+journey('who is away names a stand-in, who then decides for them', async (come) => {
+  const page = await come(MANAGER);
+  await page.goto('/me');
+  await page.click('form[action^="/me/proxies"] button.primary');
+  await page.locator('[data-field=proxy] .error, #stand-ins .error').first().waitFor();
+  await pick(page, '#f-proxy', 'cecily');
+  await page.selectOption('#proxy-flow', 'sales.discount');
+  await page.click('form[action^="/me/proxies"] button.primary');
+  await page.locator('#stand-ins .lines', { hasText: 'Cecily Lampkin stands in for me · Discount approval' }).waitFor();
+  const { record } = await submitted(10);
+  const cecily = await come('cecily.lampkin@demo.local');
+  await cecily.goto('/me');
+  await cecily.locator('#stand-ins', { hasText: 'I stand in for Dustin Brinkmann' }).waitFor();
+  await cecily.goto('/inbox');
+  await cecily.locator('[data-row] a').first().click();
+  await cecily.click('.decide summary.yes');
+  await cecily.click('.decide [open] button[value=approve]');
+  await cecily.locator('.course', { hasText: 'Cecily Lampkin for Dustin Brinkmann' }).waitFor();
+  assert.equal(await stateOf(record), 'approved');
+  await page.reload();
+  await page.click('#stand-ins .lines button');
+  await page.locator('#stand-ins .lines', { hasText: 'Cecily' }).waitFor({ state: 'detached' });
+});
+
+journey('an administrator reads what a run did, and switches an automation off and on', async (come) => {
+  const lead = (await admin.post('/records/sales.lead', { name: 'Maria Somebody', company: 'Nowhere Ltd', email: 'maria@example.org', owner: (await admin.get('/me')).id })).id;
+  const page = await come('admin@demo.local');
+  await page.click('.person > summary');
+  await page.click('.popup a:has-text("Automations")');
+  const line = page.locator('.automations li', { hasText: 'Every stage has its next task' });
+  await line.locator('.tag.green', { hasText: 'On' }).waitFor();
+  await line.locator('a').click();
+  await page.locator('tbody a').first().click();
+  await page.locator('.course', { hasText: 'find' }).waitFor();
+  await page.click('.deeds a:has-text("Record")');
+  await page.waitForURL(new RegExp(lead));
+  await page.goto('/admin/automations');
+  await line.locator('summary').click();
+  await line.locator('.popup button').click();
+  await line.locator('.tag.gray', { hasText: 'Off' }).waitFor();
+  const told = async () => (await admin.get('/automations')).data.find((one) => one.automation === 'sales.lead_stage').off;
+  assert.equal(await told(), true);
+  for (const path of ['/admin/automations', '/admin/automations/runs']) {
+    await page.goto(path);
+    assert.deepEqual(await barriers(page), [], path);
+    assert.ok((await overflow(page)) <= 0, path);
+  }
+  await page.locator('tbody a').first().click();
+  await page.waitForSelector('h1');
+  assert.deepEqual(await barriers(page), [], 'a run');
+  await page.goto('/admin/automations');
+  await line.locator('button:has-text("Switch on")').click();
+  await line.locator('.tag.green').waitFor();
+  assert.equal(await told(), false);
+});
+
+journey('nothing of a decision needs a script', async (come) => {
+  const { record, id } = await submitted(10);
+  const page = await come(MANAGER, { javaScriptEnabled: false });
+  await page.goto(`/approvals/${id}?act=transfer`);
+  await page.fill('#f-_to', 'Nobody At All');
+  await page.click('#act button[type=submit]');
+  await page.locator('[data-field=_to] .error').waitFor();
+  assert.equal(await page.inputValue('#f-_to'), 'Nobody At All');
+  await page.fill('#f-_to', 'Cecily Lampkin');
+  await page.click('#act button[type=submit]');
+  await page.locator('.course', { hasText: 'Cecily Lampkin' }).waitFor();
+  const cecily = await come('cecily.lampkin@demo.local', { javaScriptEnabled: false });
+  await cecily.goto(`/approvals/${id}`);
+  await cecily.click('.decide summary.yes');
+  await cecily.click('.decide [open] button[value=approve]');
+  await cecily.locator('.tag.green').first().waitFor();
+  assert.equal(await stateOf(record), 'approved');
+});
+
 for (const [name, options] of [['a desk', {}], ['a phone', PHONE], ['a dark desk', { colorScheme: 'dark' }]]) {
   journey(`no page of approvals hinders anybody at ${name}`, async (come) => {
     const { id } = await submitted(10);
     const open = await quote(20);
     const page = await come(MANAGER, options);
-    for (const path of ['/inbox', '/inbox?box=mine', '/inbox?box=done&flow=sales.discount&q=a', `/approvals/${id}`, `/approvals/${id}?act=approve`, `/approvals/${id}?act=add_sign`, `/approvals/${id}?act=return`, `/r/sales.quote/${open}/submit/sales.discount`, `/r/sales.quote/${open}`]) {
+    for (const path of ['/inbox', '/inbox?box=mine', '/inbox?box=done&flow=sales.discount&q=a', `/approvals/${id}`, `/approvals/${id}?act=approve`, `/approvals/${id}?act=add_sign`, `/approvals/${id}?act=return`, `/r/sales.quote/${open}/submit/sales.discount`, `/r/sales.quote/${open}`, '/me']) {
       const answer = await page.goto(path);
       assert.equal(answer.status(), 200, path);
       assert.deepEqual(await barriers(page), [], path);

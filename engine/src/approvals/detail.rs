@@ -338,6 +338,7 @@ fn line(before: &Before<'_>, happened: &rows::Happened, names: &BTreeMap<Uuid, S
     let more = [
         ("to_label", target.map(|step| json!(label(before.plan, step, before.locale)))),
         ("label", step.as_deref().map(|step| json!(label(before.plan, step, before.locale)))),
+        ("step_kind", step.as_deref().and_then(|step| before.plan.flow.node(step)).map(|node| json!(node.kind()))),
         ("step", step.map(Json::from)),
         ("principal", seat.map(|seat| person_json(names, seat.principal))),
         // Of a vote: how long the task was before whoever gave it.

@@ -40,6 +40,8 @@ pub(super) struct Line {
 struct Signature {
     name: String,
     path: String,
+    /// How high the drawing is, in its own units.
+    height: i64,
 }
 
 /// A moment as its reader's clocks show it.
@@ -235,7 +237,7 @@ impl Teller<'_> {
             _ => return None,
         };
         let rejected = line.color == "red";
-        let done = self.detail["tasks"].as_array().into_iter().flatten().any(|task| task["kind"] == "handle" && task["step"] == event["step"]);
+        let done = event["step_kind"] == "handle";
         line.what = self.word(if rejected {
             "course_rejected"
         } else if done {
@@ -344,7 +346,7 @@ fn signature(json: &Json) -> Option<Signature> {
         return None;
     }
     let mut path = String::new();
-    let mut points = 0;
+    let (mut points, mut height) = (0, SIDE / 5);
     for stroke in json["strokes"].as_array().into_iter().flatten() {
         let numbers: Vec<i64> = stroke.as_array().into_iter().flatten().filter_map(Json::as_i64).map(|number| number.clamp(0, SIDE)).collect();
         for (index, pair) in numbers.chunks_exact(2).enumerate() {
@@ -353,11 +355,12 @@ fn signature(json: &Json) -> Option<Signature> {
                 break;
             }
             if let [x, y] = pair {
+                height = height.max(y + SIDE / 50);
                 path.push_str(&format!("{}{x} {y}", if index == 0 { "M" } else { "L" }));
             }
         }
     }
-    Some(Signature { name: json["name"].as_str().unwrap_or_default().to_owned(), path })
+    Some(Signature { name: json["name"].as_str().unwrap_or_default().to_owned(), path, height })
 }
 
 /// A signature as a form sends it: a typed name, and strokes as JSON.

@@ -176,6 +176,8 @@ pub(super) async fn render(
         let there = cx.app.schema.find(name).filter(|far| !matches!(cx.grants.entity(far.id).create, rules::policy::Create::No));
         !in_bin && there.is_some() && def.inverses.contains_key(inverse)
     };
+    let approvals = if in_bin { Approvals::default() } else { approvals(state, page, def, id).await? };
+    let locked = approvals.is_locked();
     let context = RecordPage {
         shell,
         entity: def.name.to_string(),
@@ -190,10 +192,10 @@ pub(super) async fn render(
         buttons: if in_bin { Vec::new() } else { buttons(state, page, def, id).await? },
         conversions: if in_bin { Vec::new() } else { conversions(state, page, def, id).await? },
         origins: if in_bin { Vec::new() } else { origins(state, page, def, id).await? },
-        related: related(state, page, def, id).await?,
+        related: related(state, page, def, id).await?.into_iter().map(|list| list.under_lock(locked)).collect(),
         story,
         more: more.then(|| format!("/r/{}/{id}?lines={}#story", def.name, lines.saturating_add(LINES * 2))),
-        approvals: if in_bin { Approvals::default() } else { approvals(state, page, def, id).await? },
+        approvals,
         uploads: if allowed.update { uploads(cx, def) } else { Vec::new() },
         owner: if allowed.update { owner(state, page, def, id, &json).await? } else { None },
         may_update: allowed.update,

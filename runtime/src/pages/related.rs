@@ -39,6 +39,17 @@ pub(super) struct Related {
     more: bool,
     /// The form of a new one that points here.
     add: Option<String>,
+    /// Whether they are lines: parts of the record.
+    #[serde(skip)]
+    lines: bool,
+}
+
+impl Related {
+    /// Where the record is locked, nothing is added to its lines.
+    pub(super) fn under_lock(self, locked: bool) -> Self {
+        let add = self.add.filter(|_| !(locked && self.lines));
+        Self { add, ..self }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -112,6 +123,7 @@ fn made(page: &Page, def: &EntityDef, id: Uuid, many: &EntityDef, inverse: &Inve
         rows,
         more: list.next.is_some(),
         add: may_add.then(|| format!("/r/{}/new?{}={id}", many.name, many.field(inverse.by).name)),
+        lines: many.line_of.is_some_and(|line| line.parent == def.id),
     }
 }
 

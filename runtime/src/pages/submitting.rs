@@ -32,6 +32,13 @@ pub(super) struct Approvals {
     lock: Option<(String, String)>,
 }
 
+impl Approvals {
+    /// Whether one of them locks the record.
+    pub(super) fn is_locked(&self) -> bool {
+        self.lock.is_some()
+    }
+}
+
 #[derive(Debug, Serialize)]
 struct Approved {
     href: String,

@@ -217,4 +217,47 @@ on_both! {
         mo.get(&format!("/files/{file}")).await.is(200);
         zoe.get(&format!("/files/{file}")).await.problem(404, "not_found");
     }
+
+    /// Whom one may choose is told, before the submission and with a task; the chosen decide, and nobody else can be chosen.
+    async fn deciders_are_chosen(app) {
+        let doc = |json: Json| json.to_string().into_bytes();
+        let step = |by: &str| json!({"kind": "approve", "approvers": [{"by": by, "among": [{"by": "role", "role": "boss"}]}], "mode": {"kind": "any"}});
+        let flow = json!({
+            "entity": "thing", "label": "Pick", "start": {"by": ["boss"]},
+            "steps": {"first": step("initiator_selects"), "second": step("previous_selects")}, "root": ["first", "second"]
+        });
+        let everything = json!({"read": "all", "create": true, "update": "all"});
+        app.install_files(vec![
+            ("app.json".to_owned(), doc(json!({"name": "pick", "label": "Pick", "version": "1.0.0", "format": 1, "requires": {"core": "^1"}, "locales": ["en"]}))),
+            ("entities/thing.json".to_owned(), doc(json!({"label": "Thing", "title": "{{ name }}", "fields": {"name": {"kind": "text", "required": true}}}))),
+            ("roles/boss.json".to_owned(), doc(json!({"label": "Boss", "entities": {"thing": everything}}))),
+            ("approvals/pick.json".to_owned(), doc(flow)),
+        ])
+        .await;
+        let ann = app.ann().await;
+        let mut ids = Vec::new();
+        for client in [&ann, &app.mo().await, &app.ben().await] {
+            let id = client.get("/me").await.ok(200)["id"].as_str().expect("an id").to_owned();
+            let roles = app.admin().read("core.user", &id).await["roles"].clone();
+            let mut roles: Vec<Json> = roles.as_array().cloned().unwrap_or_default();
+            roles.push(json!("pick.boss"));
+            app.admin().change("core.user", &id, json!({"roles": roles})).await;
+            ids.push(id);
+        }
+        let zoe = app.zoe().await.get("/me").await.ok(200);
+        let record = ann.create_id("pick.thing", json!({"name": "chosen"})).await;
+        let asked = json!({"flow": "pick.pick", "record": record});
+        let foreseen = ann.post("/approvals/forecast", asked).await.ok(200);
+        assert_eq!((&foreseen["choose"][0]["step"], foreseen["choose"][0]["among"].as_array().map(Vec::len)), (&json!("first"), Some(3)), "{foreseen}");
+        let chosen = |step: &str, who: &Json| json!({step: [who]});
+        ann.post("/approvals", json!({"flow": "pick.pick", "record": record, "select": chosen("first", &zoe["id"])})).await.fault(422, "bad_reference", "select");
+        ann.post("/approvals", json!({"flow": "pick.pick", "record": record, "select": chosen("first", &json!(ids[1]))})).await.is(201);
+        let mo = app.mo().await;
+        let his = task(&mo, &record).await;
+        let told = mo.get(&format!("/approvals/{his}")).await.ok(200);
+        assert_eq!((&told["tasks"][0]["choose"][0]["step"], told["tasks"][0]["choose"][0]["among"].as_array().map(Vec::len)), (&json!("second"), Some(3)), "{told}");
+        mo.post(&format!("/approvals/tasks/{his}/approve"), json!({"select": chosen("second", &json!(ids[2]))})).await.is(200);
+        let bens = task(&app.ben().await, &record).await;
+        assert_eq!(app.ben().await.post(&format!("/approvals/tasks/{bens}/approve"), json!({})).await.ok(200)["state"], "approved");
+    }
 }
