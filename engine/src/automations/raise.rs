@@ -139,7 +139,7 @@ fn act(w: &Writer<'_>, plan: &AutomationPlan, inside: &Inside<'_>) -> Result<(),
     let mut held = Map::new();
     let mut position = Position::begin(plan.root.clone());
     // What an app has done because a flow wrote something is not that flow's own step.
-    let outer = Ctx { flow: None, ..w.cx.clone() };
+    let outer = Ctx { flow: None, opened: Opened::default(), ..w.cx.clone() };
     let system = acting(&outer, None, w.cx.depth + 1);
     let user = Ctx { cause: Cause::Automation, depth: w.cx.depth + 1, ..outer };
     for _ in 0..MOST_STEPS {

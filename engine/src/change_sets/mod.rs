@@ -20,7 +20,7 @@ use crate::ctx::Ctx;
 use crate::error::Error;
 
 /// Notes a change set.
-fn begin(cx: &Ctx, tx: &Tx, id: Uuid, label: &str) -> Result<(), Error> {
+pub(crate) fn begin(cx: &Ctx, tx: &Tx, id: Uuid, label: &str) -> Result<(), Error> {
     let by = cx.caller.user().map_or(Value::Null, Value::Uuid);
     Ok(tx.put_over(&CHANGE_SET, vec![Value::Uuid(id), Value::Timestamp(cx.now), by, Value::text(label), Value::Null])?)
 }

@@ -8,7 +8,6 @@ use model::fault::escape_pointer;
 use model::{Code, EntityId, Input, Message};
 use rules::query::RelatedVia;
 use serde_json::{Map, Value as Json, json};
-use store::system::change::CHANGE_SET;
 use store::system::conversion::{Conversion, Origin};
 use store::{Lock, Tx};
 use uuid::Uuid;
@@ -61,7 +60,10 @@ pub(crate) fn convert_in(cx: &Ctx, tx: &Tx, plan: &ConversionPlan, record: Uuid,
     let id = cx.new_id();
     let set = match cx.change_set {
         Some(set) => set,
-        None => begin_set(cx, tx, id, plan)?,
+        None => {
+            crate::change_sets::begin(cx, tx, id, &plan.name)?;
+            id
+        }
     };
     let mut doing = Doing { cx: Ctx { change_set: Some(set), ..cx.clone() }, tx, conversion: id, record, origins: Vec::new(), notes: Vec::new() };
     for one in &decided {
@@ -118,14 +120,6 @@ fn source(w: &Writer<'_>, plan: &ConversionPlan, record: Uuid, lock: Lock) -> Re
         return Err(not_convertible());
     }
     Seen::new(w, plan.entity, record, cells)
-}
-
-/// Begins the change set of everything that a conversion does.
-fn begin_set(cx: &Ctx, tx: &Tx, id: Uuid, plan: &ConversionPlan) -> Result<Uuid, Error> {
-    use model::Value;
-    let by = cx.caller.user().map_or(Value::Null, Value::Uuid);
-    tx.put(&CHANGE_SET, &[vec![Value::Uuid(id), Value::Timestamp(cx.now), by, Value::text(&plan.name), Value::Null]])?;
-    Ok(id)
 }
 
 struct Doing<'a> {
