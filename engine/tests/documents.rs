@@ -15,7 +15,14 @@ fn told(faults: &[Diagnostic]) -> Vec<String> {
 
 #[test]
 fn every_app_compiles_to_its_last_filter() {
-    for folder in ["core_app", "../examples/sales", "../examples/service_desk", "../tests/apps/kitchen_sink", "../tests/apps/approvals"] {
+    for folder in [
+        "core_app",
+        "../examples/sales",
+        "../examples/service_desk",
+        "../tests/apps/kitchen_sink",
+        "../tests/apps/approvals",
+        "../tests/apps/scripts",
+    ] {
         let package = engine::packages::read_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).expect("an app");
         assert_eq!(told(&examine_package(&package)), [] as [&str; 0], "{folder}");
     }
@@ -66,5 +73,54 @@ fn every_language_is_told_of_in_one_run() {
         ],
         "{:#?}",
         told(&faults)
+    );
+}
+
+#[test]
+fn faults_of_scripts_are_told_with_file_line_and_column() {
+    let files: BTreeMap<String, Vec<u8>> = [
+        ("app.json", r#"{"name": "shop", "version": "1.0.0", "requires": {"core": "^1"}}"#),
+        (
+            "entities/deal.json",
+            r#"{"title": "{{ name }}", "owner": "optional", "fields": {"name": {"kind": "text"}, "amount": {"kind": "money"}, "cost": {"kind": "money"},
+                "state": {"kind": "choice", "options": {"open": {}, "done": {}}}}}"#,
+        ),
+        ("roles/rep.json", r#"{"entities": {"deal": {"read": "all", "create": true, "update": "all", "fields": {"cost": "none"}}}}"#),
+        (
+            "automations/a.json",
+            r#"{"on": {"record": "created", "entity": "deal"}, "run": "before", "steps": {"s": {"kind": "script", "script": "check"}}, "root": ["s"]}"#,
+        ),
+        (
+            "automations/b.json",
+            r#"{"on": {"button": "b", "entity": "deal", "label": "B", "ask": {"on": {"kind": "date"}}}, "as": "system",
+                "steps": {"s": {"kind": "script", "script": "asked"}, "t": {"kind": "script", "script": "asked"}}, "root": ["s", "t"]}"#,
+        ),
+        (
+            "scripts/check.rhai",
+            "fn run(record) {\n    let open = find(\"deal\", #{ ownr: 1, state: \"opne\" });\n    record.amont = 1;\n    mail(record.owner, \"x\");\n    record.cost\n}\n",
+        ),
+        ("scripts/asked.rhai", "fn run(record, ask) {\n    record.cost = ask.no;\n    record.amount = ask.on;\n}\n"),
+        ("scripts/spare.rhai", "fn run(record) {\n    cuont(\"deal\");\n}\n"),
+    ]
+    .into_iter()
+    .map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec()))
+    .collect();
+    let faults = match engine::packages::read_files(files) {
+        Ok(package) => examine_package(&package),
+        Err(Error::Documents(faults)) => faults,
+        Err(other) => panic!("{other}"),
+    };
+    assert_eq!(
+        told(&faults),
+        [
+            "scripts/check.rhai /scripts/check: There is no field “ownr”. Did you mean “owner”? (line 2, column 32)",
+            "scripts/check.rhai /scripts/check: `opne` is not one of the options of `state` (line 2, column 48)",
+            "scripts/check.rhai /scripts/check: `shop.deal` has no field `amont` (line 3, column 12)",
+            "scripts/check.rhai /scripts/check: `mail` reaches outside: it cannot run before the save (line 4, column 5)",
+            "scripts/check.rhai /scripts/check: `shop.deal` has no field `cost` (line 5, column 12)",
+            "scripts/asked.rhai /scripts/asked: there is no `no` in it (line 2, column 23)",
+            "scripts/asked.rhai /scripts/asked: `amount` is a number, not a date (line 3, column 24)",
+            "scripts/spare.rhai /scripts/spare: there is no function `cuont` (line 2, column 5)",
+        ]
     );
 }

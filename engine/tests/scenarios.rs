@@ -51,3 +51,8 @@ async fn conversions() {
 async fn clocks() {
     passes("tests/apps/clocks").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scripts() {
+    passes("tests/apps/scripts").await;
+}

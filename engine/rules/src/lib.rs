@@ -1,6 +1,6 @@
 //! In charge of reasoning over one record: filters, expressions, texts, rights, order and search keys.
 //! Reading order: `query` (filters), `eval` (their meaning in memory), `expr` (expressions), `condition`, `value`,
-//! `text` (templates), `policy` (rights), `compute` (what is computed from what), `clock`, `keys` (order and search).
+//! `script`, `text` (templates), `policy` (rights), `compute` (what is computed from what), `clock`, `keys` (order and search).
 //!
 //! Invariant: pure. No clock, no database, nothing async: time, person and other records are handed in.
 
@@ -13,5 +13,6 @@ pub mod keys;
 pub mod policy;
 pub mod query;
 pub mod scope;
+pub mod script;
 pub mod text;
 pub mod value;

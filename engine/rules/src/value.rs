@@ -274,7 +274,7 @@ fn sent(field: &FieldDef, cells: &[Value]) -> Input {
 }
 
 /// A number rounded to the digits of its field, or written as text where the field holds text.
-fn shaped(input: Input, field: &FieldDef) -> Input {
+pub(crate) fn shaped(input: Input, field: &FieldDef) -> Input {
     let storage = field.typed.as_ref().and_then(|typed| typed.columns().first().map(|column| column.storage));
     match (storage, &input) {
         (Some(storage @ (Storage::Int | Storage::Decimal(_))), Input::Number(digits)) => {

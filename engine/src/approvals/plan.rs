@@ -273,7 +273,10 @@ impl Flows {
                         flows.by_name.insert(plan.name.clone(), Arc::new(plan));
                     }
                     Err(more) => faults.extend(more.into_iter().map(|mut fault| {
-                        fault.pointer = format!("/{app_name}/approvals/{name}{}", fault.pointer);
+                        // What is wrong with a script that a step runs is told of the script.
+                        if !fault.pointer.starts_with(&format!("/{app_name}/scripts/")) {
+                            fault.pointer = format!("/{app_name}/approvals/{name}{}", fault.pointer);
+                        }
                         fault
                     })),
                 }

@@ -444,10 +444,10 @@ impl Compiling<'_> {
             // A loop's `as` names its item.
             Some("user") if step.kind != "for_each" => Some(RunAs::User),
             Some("system") if step.kind != "for_each" => Some(RunAs::System),
-            _ => kind.rights(),
+            _ => None,
         };
         let save = settings.get("save").and_then(Json::as_str).map(str::to_owned);
-        Some(StepPlan { target, condition, save, run_as, action })
+        Some(StepPlan { target, condition, save, run_as, usual: kind.rights(), action })
     }
 
     fn trigger(&mut self, on: &Map<String, Json>, at: &str) -> Trigger {

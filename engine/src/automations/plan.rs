@@ -64,6 +64,8 @@ pub(crate) struct StepPlan {
     pub(crate) save: Option<String>,
     /// With whose rights, where the step says.
     pub(crate) run_as: Option<RunAs>,
+    /// With whose rights where neither the step nor the automation says.
+    pub(crate) usual: RunAs,
     /// What it does.
     pub(crate) action: Box<dyn Action>,
 }
@@ -103,6 +105,31 @@ impl AutomationPlan {
     }
 }
 
+/// Checks the scripts that no step of an app runs, as far as they can be without knowing their record.
+fn spare_scripts(schema: &Schema, app: &App, faults: &mut Vec<Diagnostic>) {
+    let automations = app.automations.values().flat_map(|automation| automation.steps.values());
+    let written = serde_json::to_value(&app.approvals).unwrap_or_default();
+    for (name, text) in &app.scripts {
+        let runs = |step: &model::doc::Step| step.settings.get("script").and_then(Json::as_str) == Some(name.as_str());
+        if automations.clone().any(runs) || mentions(&written, name.as_str()) {
+            continue;
+        }
+        let place = rules::script::ScriptPlace { schema, app: &app.app.name, entity: None, given: None, before: false, hidden: &|_, _| false };
+        if let Err(found) = rules::script::Script::compile(place, text) {
+            super::steps::script::tell(faults, &app.app.name, name.as_str(), found);
+        }
+    }
+}
+
+/// Whether a step anywhere within runs the script.
+fn mentions(json: &Json, script: &str) -> bool {
+    match json {
+        Json::Object(map) => map.get("script").and_then(Json::as_str) == Some(script) || map.values().any(|inner| mentions(inner, script)),
+        Json::Array(items) => items.iter().any(|inner| mentions(inner, script)),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => false,
+    }
+}
+
 /// All automations of a workspace.
 #[derive(Debug, Default)]
 pub(crate) struct Automations {
@@ -125,6 +152,7 @@ impl Automations {
                 }
                 found.all.push(plan);
             }
+            spare_scripts(schema, app, faults);
         }
         found
     }

@@ -135,7 +135,7 @@ struct Inside<'a> {
 /// Does all steps of an automation at once.
 fn act(w: &Writer<'_>, plan: &AutomationPlan, inside: &Inside<'_>) -> Result<(), Error> {
     deep_enough(w.cx)?;
-    let (notes, wrote) = (RefCell::default(), Cell::new(false));
+    let (notes, wrote, told) = (RefCell::default(), Cell::new(false), RefCell::default());
     let mut held = Map::new();
     let mut position = Position::begin(plan.root.clone());
     // What an app has done because a flow wrote something is not that flow's own step.
@@ -168,6 +168,7 @@ fn act(w: &Writer<'_>, plan: &AutomationPlan, inside: &Inside<'_>) -> Result<(),
             in_hand: inside.in_hand,
             notes: &notes,
             wrote: &wrote,
+            told: &told,
             writer: Writer::new(cx, w.tx),
         };
         let after = match about(&running, step)? {
@@ -214,7 +215,7 @@ pub(crate) fn about(running: &Running<'_>, step: &StepPlan) -> Result<Option<Opt
 
 /// With whose rights a step acts.
 pub(crate) fn rights(plan: &AutomationPlan, step: &StepPlan) -> RunAs {
-    step.run_as.or(plan.run_as).unwrap_or(RunAs::System)
+    step.run_as.or(plan.run_as).unwrap_or(step.usual)
 }
 
 /// The facts with which steps act: the system's, or a person's; rules, conditions and locks bind both.

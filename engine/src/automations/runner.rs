@@ -135,7 +135,8 @@ fn proceed(cx: &Ctx, tx: &Tx, mut run: Run, started: Instant, way: Way) -> Resul
                     break;
                 };
                 let begun = Instant::now();
-                let outcome = tx.savepoint(|tx| caught(|| one(cx, tx, &plan, &run, &stand, &name)));
+                let told = RefCell::default();
+                let outcome = tx.savepoint(|tx| caught(|| one(cx, tx, &plan, &run, &stand, &Doing { name: &name, told: &told })));
                 stand.steps += 1;
                 let mut note = RunStep {
                     run: run.id,
@@ -160,6 +161,7 @@ fn proceed(cx: &Ctx, tx: &Tx, mut run: Run, started: Instant, way: Way) -> Resul
                     Err(Error::Store(fault)) if fault.is_transient() => return Err(Error::Store(fault)),
                     Err(error) if way != Way::Background => return Err(error),
                     Err(error) => {
+                        note.data = told.into_inner();
                         failed(&mut run, cx, &mut note, &error);
                         true
                     }
@@ -240,8 +242,15 @@ impl Stand {
     }
 }
 
+/// The step that is done, and what it leaves to be shown where it fails.
+struct Doing<'a> {
+    name: &'a str,
+    told: &'a RefCell<Json>,
+}
+
 /// Does one step.
-fn one(cx: &Ctx, tx: &Tx, plan: &AutomationPlan, run: &Run, stand: &Stand, name: &str) -> Result<(Option<After>, Vec<ChangeNote>), Error> {
+fn one(cx: &Ctx, tx: &Tx, plan: &AutomationPlan, run: &Run, stand: &Stand, doing: &Doing<'_>) -> Result<(Option<After>, Vec<ChangeNote>), Error> {
+    let name = doing.name;
     let step = plan.steps.get(name).ok_or_else(|| Error::Internal(format!("there is no step `{name}`")))?;
     let person = match run.by {
         Some(by) => crate::people::context_in(cx, tx, by)?,
@@ -283,6 +292,7 @@ fn one(cx: &Ctx, tx: &Tx, plan: &AutomationPlan, run: &Run, stand: &Stand, name:
         in_hand: None,
         notes: &notes,
         wrote: &wrote,
+        told: doing.told,
         writer,
     };
     let after = match about(&running, step)? {

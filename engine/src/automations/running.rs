@@ -20,7 +20,7 @@ use super::lookups;
 use super::plan::AutomationPlan;
 use crate::ctx::{Caller, Ctx};
 use crate::error::Error;
-use crate::records::accept::set_cells;
+use crate::records::accept::{Purpose, refusal, set_cells, unknown_field};
 use crate::records::lookup::is_live;
 use crate::records::slice::Writer;
 use crate::records::{ChangeNote, Submission, Written, write_in};
@@ -65,6 +65,8 @@ pub(crate) struct Running<'a> {
     pub(crate) notes: &'a RefCell<Vec<ChangeNote>>,
     /// Whether anything was written beside the record in hand.
     pub(crate) wrote: &'a Cell<bool>,
+    /// What the history of the run shows of the step where it fails.
+    pub(crate) told: &'a RefCell<Json>,
     /// Reads records, as they are now.
     pub(crate) writer: Writer<'a>,
 }
@@ -109,6 +111,18 @@ impl Running<'_> {
         here.as_str().map(str::to_owned)
     }
 
+    /// The values that something given holds, by key.
+    pub(crate) fn held_values(&self, name: &str, given: &Given) -> IndexMap<String, Value> {
+        let json = self.held.get(name).unwrap_or(&Json::Null);
+        match given {
+            Given::Fields(fields) => {
+                fields.iter().map(|(name, kind)| (name.clone(), lookups::of_kind(json.get(name).unwrap_or(&Json::Null), *kind))).collect()
+            }
+            Given::Values => json.as_object().into_iter().flatten().map(|(name, json)| (name.clone(), rules::expr::from_json(json))).collect(),
+            Given::Record(_) | Given::Records(_) | Given::Value(_) => IndexMap::new(),
+        }
+    }
+
     fn seen(&self, name: &str, given: &Given) -> Result<Seen, Error> {
         let json = self.held.get(name).unwrap_or(&Json::Null);
         Ok(match given {
@@ -120,16 +134,9 @@ impl Running<'_> {
                 };
                 Seen::Record(*entity, cells.unwrap_or_else(|| Arc::new(def.empty())))
             }
-            Given::Fields(fields) => {
-                let values = fields.iter().map(|(name, kind)| (name.clone(), lookups::of_kind(json.get(name).unwrap_or(&Json::Null), *kind)));
-                Seen::Values(values.collect())
-            }
             // Each of them is given by both names.
             Given::Records(_) => Seen::Values(IndexMap::new()),
-            Given::Values => {
-                let values = json.as_object().into_iter().flatten().map(|(name, json)| (name.clone(), rules::expr::from_json(json)));
-                Seen::Values(values.collect())
-            }
+            Given::Fields(_) | Given::Values => Seen::Values(self.held_values(name, given)),
             Given::Value(kind) => Seen::Value(lookups::of_kind(json, *kind)),
         })
     }
@@ -254,6 +261,35 @@ impl Running<'_> {
                 Err(reject) => Err(reject),
             };
             match made.and_then(|input| lookups::accepted(self.cx, def, field, &input, &in_hand.borrow().cells)) {
+                Ok(cells) => {
+                    let mut hand = in_hand.borrow_mut();
+                    set_cells(def, field, cells, &mut hand.cells);
+                    hand.set.insert(field.id);
+                }
+                Err(reject) => faults.push(Violation::of_field(field.name.as_str(), reject.code, reject.message)),
+            }
+        }
+        if faults.is_empty() { Ok(()) } else { Err(Error::Invalid(faults)) }
+    }
+
+    /// Sets values of the record in hand as somebody sent them, as far as whoever the step acts for may write them.
+    pub(crate) fn put_in_hand(&self, entity: EntityId, values: &IndexMap<String, Input>) -> Result<(), Error> {
+        let Some(in_hand) = self.in_hand else { return Err(nothing_there()) };
+        let def = self.cx.app.schema.entity(entity);
+        let grant = self.cx.grants.entity(entity);
+        let mut faults = Vec::new();
+        for (name, input) in values {
+            let Some(field) = self.cx.grants.field(def, name) else {
+                faults.push(unknown_field(self.cx, def, name));
+                continue;
+            };
+            let purpose = if self.old.is_some() { Purpose::Update } else { Purpose::Create };
+            if let Some(fault) = refusal(self.cx, grant, field, purpose) {
+                faults.push(fault);
+                continue;
+            }
+            let made = lookups::accepted(self.cx, def, field, input, &in_hand.borrow().cells);
+            match made {
                 Ok(cells) => {
                     let mut hand = in_hand.borrow_mut();
                     set_cells(def, field, cells, &mut hand.cells);

@@ -25,6 +25,7 @@ mod notices;
 mod problems;
 mod publishing;
 mod records;
+mod scripts;
 mod sealed;
 mod search;
 mod sign_in;

@@ -117,7 +117,7 @@ impl Kind {
     }
 
     /// Whether values of this kind have an order.
-    pub(super) fn is_ordered(self) -> bool {
+    pub(crate) fn is_ordered(self) -> bool {
         match self {
             Self::Any | Self::Empty | Self::Number | Self::Text | Self::Day | Self::Moment | Self::Time => true,
             Self::Truth | Self::Days | Self::Hours | Self::Id | Self::Record(_) | Self::List | Self::Structure | Self::Sealed => false,
@@ -125,7 +125,7 @@ impl Kind {
     }
 
     /// Whether it may stand where true or false is asked.
-    pub(super) fn is_truth(self) -> bool {
+    pub(crate) fn is_truth(self) -> bool {
         matches!(self, Self::Any | Self::Empty | Self::Truth)
     }
 }

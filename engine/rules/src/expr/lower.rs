@@ -3,7 +3,7 @@
 //! Invariant: where both kinds are known, only kinds that go together compile.
 
 use chrono::{DateTime, NaiveTime, Utc};
-use model::Value;
+use model::{Schema, Value};
 use rhai::{ASTFlags, Expr, FnCallExpr, Stmt, StmtBlock};
 use rust_decimal::Decimal;
 
@@ -62,9 +62,11 @@ struct Lowering<'a> {
 }
 
 /// One link of a chain such as `account.owner["name"].len()`.
-enum Link<'e> {
+pub(crate) enum Link<'e> {
     Name(String, Spot),
     Call(&'e FnCallExpr, Spot),
+    /// What stands in brackets and is no name in quotes.
+    Key(&'e Expr, Spot),
     Unknown(Spot),
 }
 
@@ -200,7 +202,7 @@ impl<'a> Lowering<'a> {
                     let receiver = here.map_or_else(Typed::unknown, |here| self.names.value(here, at));
                     Some(Here::Value(self.call(call, Some(receiver), at)))
                 }
-                Link::Unknown(at) => {
+                Link::Key(_, at) | Link::Unknown(at) => {
                     self.names.fault(at, "only a name in quotes can stand in [ ]");
                     None
                 }
@@ -300,15 +302,12 @@ impl<'a> Lowering<'a> {
             return self.names.fault(spot, "calendars change from year to year, so nothing that is stored can be computed from one");
         }
         let place = self.names.place;
-        let (app, name) = text.split_once('.').unwrap_or((place.app, text));
-        let there = place.schema.apps.get(app).map(|app| &app.calendars);
-        if there.is_some_and(|calendars| calendars.contains_key(name)) {
-            argument.node = Node::Constant(Item::Value(Value::text(&format!("{app}.{name}"))));
-            return;
+        match calendar_named(place.schema, place.app, text) {
+            Ok(name) => argument.node = Node::Constant(Item::Value(Value::text(&name))),
+            Err(hint) => {
+                self.names.faults.push(ExpressionFault { hint, ..ExpressionFault::new(spot, format!("there is no calendar `{text}`")) });
+            }
         }
-        let known = place.schema.apps.get(place.app).into_iter().flat_map(|app| app.calendars.keys().map(|name| name.as_str()));
-        let hint = likely(name, known).map(|name| name.to_owned());
-        self.names.faults.push(ExpressionFault { hint, ..ExpressionFault::new(spot, format!("there is no calendar `{text}`")) });
     }
 
     fn operator(&mut self, sign: &str, mut arguments: Vec<Typed>, spot: Spot) -> Typed {
@@ -342,12 +341,7 @@ impl<'a> Lowering<'a> {
 
     fn arithmetic(&mut self, operator: Arithmetic, left: Typed, right: Typed, spot: Spot) -> Typed {
         let Some(kind) = result_of(operator, left.kind, right.kind) else {
-            let message = format!("`{}` cannot take {} and {}", operator.sign(), self.word(left.kind), self.word(right.kind));
-            let hint = match (left.kind, right.kind) {
-                (Kind::Day | Kind::Moment, Kind::Number) => Some("add days(n) or hours(n)".to_owned()),
-                (Kind::Day, Kind::Hours) => Some("a date has no hours: add days(n)".to_owned()),
-                _ => None,
-            };
+            let (message, hint) = no_result(operator, left.kind, right.kind, self.names.place.schema);
             self.names.faults.push(ExpressionFault { hint, ..ExpressionFault::new(spot, message) });
             return Typed::unknown();
         };
@@ -359,24 +353,7 @@ impl<'a> Lowering<'a> {
         let (right, left) = (dated(right, left.kind), left);
         self.check_option(&left, &right, spot);
         self.check_option(&right, &left, spot);
-        let sealed = [left.kind, right.kind].contains(&Kind::Sealed) && ![left.kind, right.kind].contains(&Kind::Empty);
-        let fits = left.kind.both(right.kind).is_some() && !sealed;
-        let ordered = !comparison.is_order() || (left.kind.is_ordered() && right.kind.is_ordered());
-        if !fits || !ordered {
-            let message = if fits {
-                let unordered = if left.kind.is_ordered() { right.kind } else { left.kind };
-                format!("{} has no order", self.word(unordered))
-            } else {
-                format!("{} and {} cannot be compared", self.word(left.kind), self.word(right.kind))
-            };
-            let hint = match (left.kind, right.kind) {
-                (Kind::Day, Kind::Moment) | (Kind::Moment, Kind::Day) => Some("day(…) gives the date of a date with time".to_owned()),
-                (Kind::Record(_), Kind::Text) | (Kind::Text, Kind::Record(_)) => Some("compare a field of it, such as its name".to_owned()),
-                (Kind::Day | Kind::Moment | Kind::Time, Kind::Text) | (Kind::Text, Kind::Day | Kind::Moment | Kind::Time) => {
-                    Some("write a date as \"2026-01-31\", with time as \"2026-01-31T09:00:00Z\"".to_owned())
-                }
-                _ => None,
-            };
+        if let Some((message, hint)) = clash(comparison, left.kind, right.kind, self.names.place.schema) {
             self.names.faults.push(ExpressionFault { hint, ..ExpressionFault::new(spot, message) });
         }
         Typed::new(Node::Compare(comparison, Box::new([left.node, right.node]), spot), Kind::Truth)
@@ -401,7 +378,7 @@ fn constant(value: Value, kind: Kind) -> Typed {
 }
 
 /// The head of a chain and its links.
-fn unchain<'e>(expr: &'e Expr, links: &mut Vec<Link<'e>>) -> &'e Expr {
+pub(crate) fn unchain<'e>(expr: &'e Expr, links: &mut Vec<Link<'e>>) -> &'e Expr {
     match expr {
         Expr::Dot(pair, ..) => {
             let head = unchain(&pair.lhs, links);
@@ -454,12 +431,56 @@ fn key<'e>(expr: &'e Expr, links: &mut Vec<Link<'e>>) {
     let spot = Spot::from(expr.position());
     links.push(match expr {
         Expr::StringConstant(text, _) => Link::Name(text.to_string(), spot),
-        _ => Link::Unknown(spot),
+        other => Link::Key(other, spot),
     });
 }
 
+/// The qualified name of a calendar that an app names; what was likely meant where there is none.
+pub(crate) fn calendar_named(schema: &Schema, app: &str, text: &str) -> Result<String, Option<String>> {
+    let (owner, name) = text.split_once('.').unwrap_or((app, text));
+    if schema.apps.get(owner).is_some_and(|app| app.calendars.contains_key(name)) {
+        return Ok(format!("{owner}.{name}"));
+    }
+    let known = schema.apps.get(app).into_iter().flat_map(|app| app.calendars.keys().map(|name| name.as_str()));
+    Err(likely(name, known).map(|name| name.to_owned()))
+}
+
+/// Why two kinds cannot be compared, and what was likely meant; none where they can.
+pub(crate) fn clash(comparison: Comparison, left: Kind, right: Kind, schema: &Schema) -> Option<(String, Option<String>)> {
+    let sealed = [left, right].contains(&Kind::Sealed) && ![left, right].contains(&Kind::Empty);
+    let fits = left.both(right).is_some() && !sealed;
+    if fits && (!comparison.is_order() || (left.is_ordered() && right.is_ordered())) {
+        return None;
+    }
+    let message = if fits {
+        let unordered = if left.is_ordered() { right } else { left };
+        format!("{} has no order", unordered.word(schema))
+    } else {
+        format!("{} and {} cannot be compared", left.word(schema), right.word(schema))
+    };
+    let hint = match (left, right) {
+        (Kind::Day, Kind::Moment) | (Kind::Moment, Kind::Day) => Some("day(…) gives the date of a date with time".to_owned()),
+        (Kind::Record(_), Kind::Text) | (Kind::Text, Kind::Record(_)) => Some("compare a field of it, such as its name".to_owned()),
+        (Kind::Day | Kind::Moment | Kind::Time, Kind::Text) | (Kind::Text, Kind::Day | Kind::Moment | Kind::Time) => {
+            Some("write a date as \"2026-01-31\", with time as \"2026-01-31T09:00:00Z\"".to_owned())
+        }
+        _ => None,
+    };
+    Some((message, hint))
+}
+
+/// Why an operator cannot take two kinds, and what was likely meant.
+pub(crate) fn no_result(operator: Arithmetic, left: Kind, right: Kind, schema: &Schema) -> (String, Option<String>) {
+    let hint = match (left, right) {
+        (Kind::Day | Kind::Moment, Kind::Number) => Some("add days(n) or hours(n)".to_owned()),
+        (Kind::Day, Kind::Hours) => Some("a date has no hours: add days(n)".to_owned()),
+        _ => None,
+    };
+    (format!("`{}` cannot take {} and {}", operator.sign(), left.word(schema), right.word(schema)), hint)
+}
+
 /// The kind that an operator gives, where the operands go together.
-fn result_of(operator: Arithmetic, left: Kind, right: Kind) -> Option<Kind> {
+pub(crate) fn result_of(operator: Arithmetic, left: Kind, right: Kind) -> Option<Kind> {
     use Kind::{Any, Day, Days, Empty, Hours, Moment, Number, Structure, Text, Time, Truth};
     match (operator, left, right) {
         (_, Kind::Sealed, _) | (_, _, Kind::Sealed) => None,
@@ -486,7 +507,12 @@ fn result_of(operator: Arithmetic, left: Kind, right: Kind) -> Option<Kind> {
 /// A text in quotes beside a date, a moment, a time or a record is one, where it can be read so.
 fn dated(typed: Typed, beside: Kind) -> Typed {
     let Node::Constant(Item::Value(Value::Text(text))) = &typed.node else { return typed };
-    let read = match beside {
+    read_as(text, beside).map_or(typed, |value| constant(value, beside))
+}
+
+/// The value of a kind that a text spells; none where it spells none, or the kind is not one that texts spell.
+pub(crate) fn read_as(text: &str, kind: Kind) -> Option<Value> {
+    match kind {
         Kind::Day => text.parse().ok().map(Value::Date),
         Kind::Moment => moment_of(text).map(Value::Timestamp),
         Kind::Time => time_of(text).map(Value::Time),
@@ -501,16 +527,15 @@ fn dated(typed: Typed, beside: Kind) -> Typed {
         | Kind::List
         | Kind::Structure
         | Kind::Sealed => None,
-    };
-    read.map_or(typed, |value| constant(value, beside))
+    }
 }
 
 /// The time of day that a text spells.
-pub(super) fn time_of(text: &str) -> Option<NaiveTime> {
+pub(crate) fn time_of(text: &str) -> Option<NaiveTime> {
     NaiveTime::parse_from_str(text, "%H:%M").or_else(|_| NaiveTime::parse_from_str(text, "%H:%M:%S")).ok()
 }
 
 /// The moment that a text spells.
-pub(super) fn moment_of(text: &str) -> Option<DateTime<Utc>> {
+pub(crate) fn moment_of(text: &str) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc3339(text).ok().map(|moment| moment.with_timezone(&Utc))
 }

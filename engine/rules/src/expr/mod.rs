@@ -19,15 +19,15 @@ use crate::scope::Scope;
 
 mod clock;
 mod fit;
-mod functions;
-mod item;
+pub(crate) mod functions;
+pub(crate) mod item;
 mod kind;
-mod lower;
-mod names;
-mod node;
+pub(crate) mod lower;
+pub(crate) mod names;
+pub(crate) mod node;
 mod parse;
-mod run;
-mod stage;
+pub(crate) mod run;
+pub(crate) mod stage;
 
 pub use clock::{ClockExpr, ClockTerm, is_on_read};
 pub use fit::fit;
@@ -72,7 +72,7 @@ pub struct ExpressionFault {
 }
 
 impl ExpressionFault {
-    fn new(spot: Spot, message: impl Into<String>) -> Self {
+    pub(crate) fn new(spot: Spot, message: impl Into<String>) -> Self {
         Self { line: spot.line, column: spot.column, message: message.into(), hint: None }
     }
 }

@@ -330,7 +330,7 @@ impl<'a> Names<'a> {
 }
 
 /// The parts of a place, by name, with their slots; none for other fields.
-fn parts_of(entity: &EntityDef, field: &FieldDef) -> Vec<(&'static str, usize)> {
+pub(crate) fn parts_of(entity: &EntityDef, field: &FieldDef) -> Vec<(&'static str, usize)> {
     const PARTS: [&str; 2] = ["lat", "lng"];
     let Some(typed) = &field.typed else { return Vec::new() };
     let columns = typed.columns();

@@ -15,7 +15,7 @@ use crate::query::Path;
 
 /// Whose cells a path begins at; closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Root {
+pub(crate) enum Root {
     /// The record.
     Record,
     /// The record before the change.
@@ -28,7 +28,7 @@ pub(super) enum Root {
 
 /// A field read over references.
 #[derive(Clone, Debug)]
-pub(super) struct Read {
+pub(crate) struct Read {
     pub root: Root,
     pub path: Path,
     pub cell: Cell,
@@ -36,7 +36,7 @@ pub(super) struct Read {
 
 /// What of the record at the end of a path is read; closed.
 #[derive(Clone, Debug)]
-pub(super) enum Cell {
+pub(crate) enum Cell {
     /// One cell.
     Slot(Slot),
     /// Several cells of one field as a structured value: the names of its parts and their slots.
@@ -49,7 +49,7 @@ pub(super) enum Cell {
 
 /// What an expression may ask of a stage; closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum StageAttribute {
+pub(crate) enum StageAttribute {
     Name,
     Label,
     Kind,
@@ -63,7 +63,7 @@ impl StageAttribute {
 
 /// The stages of a stage field.
 #[derive(Debug)]
-pub(super) struct Stages {
+pub(crate) struct Stages {
     /// The cell that names the pipeline, where there are several.
     pub by: Option<Slot>,
     /// Each pipeline's stages by name.
@@ -72,7 +72,7 @@ pub(super) struct Stages {
 
 /// What an expression may know of one stage.
 #[derive(Debug)]
-pub(super) struct StageFacts {
+pub(crate) struct StageFacts {
     pub label: Option<Label>,
     pub kind: &'static str,
     pub probability: Option<Decimal>,
@@ -89,7 +89,7 @@ impl Stages {
 
 /// One step of a compiled expression; closed.
 #[derive(Clone, Debug)]
-pub(super) enum Node {
+pub(crate) enum Node {
     Constant(Item),
     Read(Box<Read>),
     /// A setting of the app.
@@ -214,7 +214,7 @@ impl Node {
 }
 
 /// Whether two paths read the same field over the same references.
-pub(super) fn same_path(a: &Path, b: &Path) -> bool {
+pub(crate) fn same_path(a: &Path, b: &Path) -> bool {
     a.field == b.field
         && a.entity == b.entity
         && a.hops.len() == b.hops.len()

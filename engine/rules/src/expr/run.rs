@@ -97,7 +97,7 @@ pub(super) fn truth(node: &Node, scope: &Scope<'_>, spot: Spot) -> Result<bool, 
     run(node, scope)?.as_truth().map_err(|refusal| EvalFault::at(spot, refusal))
 }
 
-fn negate(item: &Item) -> Result<Item, Refusal> {
+pub(crate) fn negate(item: &Item) -> Result<Item, Refusal> {
     match item {
         Item::Value(Value::Null) => Ok(Item::EMPTY),
         Item::Value(Value::Int(number)) => number.checked_neg().map(|number| Item::Value(Value::Int(number))).ok_or(Refusal::Overflow),
@@ -191,7 +191,7 @@ fn is_binned(scope: &Scope<'_>, entity: model::EntityId, cells: &Cells) -> bool 
 }
 
 /// The parts of a field that are there, by name; empty where none is.
-fn structure(parts: &[(&'static str, usize)], cells: &Cells) -> Value {
+pub(crate) fn structure(parts: &[(&'static str, usize)], cells: &Cells) -> Value {
     let map: serde_json::Map<String, serde_json::Value> = parts
         .iter()
         .filter_map(|(name, slot)| cells.get(*slot).filter(|value| !value.is_null()).and_then(plain).map(|text| ((*name).to_owned(), text.into())))
@@ -199,7 +199,7 @@ fn structure(parts: &[(&'static str, usize)], cells: &Cells) -> Value {
     if map.is_empty() { Value::Null } else { Value::Json(Arc::new(serde_json::Value::Object(map))) }
 }
 
-fn stage(cells: &Cells, slot: usize, attribute: StageAttribute, stages: &super::node::Stages, locale: &str) -> Value {
+pub(crate) fn stage(cells: &Cells, slot: usize, attribute: StageAttribute, stages: &super::node::Stages, locale: &str) -> Value {
     let Some(Value::Text(name)) = cells.get(slot) else { return Value::Null };
     let facts = stages.find(cells, name);
     match attribute {

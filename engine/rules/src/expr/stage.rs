@@ -11,7 +11,7 @@ use super::item::from_json;
 use super::node::{StageFacts, Stages};
 
 /// The stages of a stage field; none for any other.
-pub(super) fn stages_of(schema: &Schema, entity: &EntityDef, field: &FieldDef) -> Option<Arc<Stages>> {
+pub(crate) fn stages_of(schema: &Schema, entity: &EntityDef, field: &FieldDef) -> Option<Arc<Stages>> {
     let Role::Stage { pipelines, by } = &field.role else { return None };
     let app = schema.apps.get(&field.app)?;
     let pipelines = pipelines
@@ -31,7 +31,7 @@ pub(super) fn stages_of(schema: &Schema, entity: &EntityDef, field: &FieldDef) -
 }
 
 /// The names that a choice or stage field may hold; none for any other.
-pub(super) fn names_of(schema: &Schema, field: &FieldDef) -> Option<Vec<String>> {
+pub(crate) fn names_of(schema: &Schema, field: &FieldDef) -> Option<Vec<String>> {
     match &field.role {
         Role::Choice { options, .. } => Some(options.keys().map(ToString::to_string).collect()),
         Role::Stage { pipelines, .. } => {

@@ -44,6 +44,7 @@ pub fn sales() -> Json {
     json!({
         "app": {"name": "sales", "version": "1.0.0", "format": 1, "currency": "USD",
                 "settings": {"limit": {"kind": "percent", "default": 10}, "since": {"kind": "date", "default": "2026-01-01"}}},
+        "roles": {"rep": {}},
         "pipelines": {"main": {"entity": "deal", "order": ["open", "offer", "won", "lost"], "start": "open", "stages": {
             "open": {"kind": "open", "probability": 10}, "offer": {"kind": "open", "probability": 40},
             "won": {"kind": "won", "probability": 100}, "lost": {"kind": "lost", "probability": 0}}}},

@@ -10,7 +10,6 @@ use crate::automations::running::{Hand, Running};
 use crate::error::Error;
 
 pub(super) static PRINT: Later = Later("print");
-pub(super) static SCRIPT: Later = Later("script");
 
 /// A kind that cannot act yet.
 #[derive(Debug, Clone, Copy)]

@@ -12,7 +12,7 @@ use super::compile::{Compiling, split_given};
 use super::running::{Hand, Running};
 use crate::error::Error;
 
-mod assign;
+pub(super) mod assign;
 mod branch;
 mod convert;
 mod create;
@@ -23,10 +23,11 @@ mod later;
 mod link;
 mod messages;
 mod move_to;
+pub(super) mod script;
 mod start_approval;
 mod update;
 mod wait;
-mod webhook;
+pub(super) mod webhook;
 
 /// What comes after a step; closed.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,9 +75,9 @@ impl After {
 pub(crate) trait StepKind: Sync {
     /// The word in documents.
     fn name(&self) -> &'static str;
-    /// With whose rights it acts where the document is silent; the automation's where it is silent too.
-    fn rights(&self) -> Option<RunAs> {
-        None
+    /// With whose rights it acts where the document is silent.
+    fn rights(&self) -> RunAs {
+        RunAs::System
     }
     /// Compiles its settings; `about` is the entity of the record that it is about. Faults are told to `c`.
     fn compile(&self, c: &mut Compiling<'_>, about: Option<EntityId>, settings: &Map<String, Json>, at: &str) -> Option<Box<dyn Action>>;
@@ -109,7 +110,7 @@ static KINDS: &[&dyn StepKind] = &[
     &convert::Convert,
     &start_approval::StartApproval,
     &later::PRINT,
-    &later::SCRIPT,
+    &script::Scripted,
 ];
 
 /// The kind that a document names.

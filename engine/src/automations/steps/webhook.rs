@@ -6,6 +6,7 @@ use model::{EntityId, Input};
 use rules::value::CompiledValue;
 use serde_json::{Map, Value as Json, json};
 use store::system::outbox::{self, Effect};
+use uuid::Uuid;
 
 use super::{Action, After, StepKind};
 use crate::automations::compile::{Compiling, payload};
@@ -18,12 +19,39 @@ pub(super) struct Webhook;
 
 #[derive(Debug)]
 struct Calling {
-    url: String,
-    method: String,
-    headers: Map<String, Json>,
+    receiver: Receiver,
     values: Option<IndexMap<String, CompiledValue>>,
-    sign: Option<String>,
-    name: Option<String>,
+}
+
+/// Who is called, and how.
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    pub(crate) url: String,
+    pub(crate) method: String,
+    pub(crate) headers: Map<String, Json>,
+    pub(crate) sign: Option<String>,
+    /// The connector, where it is one of the app's.
+    pub(crate) name: Option<String>,
+}
+
+/// The address and headers of an app's connector.
+pub(crate) fn connector(schema: &model::Schema, app: &str, name: &str) -> Option<(String, Map<String, Json>)> {
+    let via = &schema.apps.get(app)?.connectors.get(name)?.via;
+    let headers = via.get("headers").and_then(Json::as_object).cloned().unwrap_or_default();
+    Some((via.get("base").and_then(Json::as_str).unwrap_or_default().to_owned(), headers))
+}
+
+/// Writes the call to the outbox; its id.
+pub(crate) fn send(running: &Running<'_>, receiver: &Receiver, record: Option<(String, Uuid)>, body: Option<&Json>) -> Result<Uuid, Error> {
+    let effect_body = json!({
+        "app": running.plan.app, "name": running.plan.name, "step": running.step, "connector": receiver.name,
+        "method": receiver.method, "url": receiver.url, "headers": receiver.headers, "body": body, "sign": receiver.sign,
+    });
+    let lane = record.as_ref().map(|(_, id)| format!("webhook:{}:{}:{id}", running.plan.app, receiver.url));
+    let id = running.cx.new_id();
+    let effect = Effect { lane, subject: running.run, record, ..Effect::new(id, HTTP, running.cx.now, effect_body) };
+    outbox::put(running.tx, &[effect])?;
+    Ok(id)
 }
 
 impl StepKind for Webhook {
@@ -37,17 +65,16 @@ impl StepKind for Webhook {
         let url = match text("connector") {
             None => text("url")?,
             Some(name) => {
-                let via = c.schema.apps.get(c.app).and_then(|app| app.connectors.get(name.as_str())).map(|connector| connector.via.clone())?;
-                for (key, value) in via.get("headers").and_then(Json::as_object).into_iter().flatten() {
-                    headers.entry(key.clone()).or_insert_with(|| value.clone());
+                let (base, more) = connector(c.schema, c.app, &name)?;
+                for (key, value) in more {
+                    headers.entry(key).or_insert(value);
                 }
-                let base = via.get("base").and_then(Json::as_str).unwrap_or_default();
                 format!("{base}{}", text("path").unwrap_or_default())
             }
         };
         let values = settings.contains_key("values").then(|| payload(c, settings.get("values"), &format!("{at}/values")));
         let method = text("method").unwrap_or_else(|| "POST".to_owned());
-        Some(Box::new(Calling { url, method, headers, values, sign: text("sign"), name: text("connector") }))
+        Some(Box::new(Calling { receiver: Receiver { url, method, headers, sign: text("sign"), name: text("connector") }, values }))
     }
 }
 
@@ -71,15 +98,8 @@ impl Action for Calling {
                 json!({"type": format!("{}.{}", running.plan.name, running.plan.trigger.word()), "timestamp": cx.now, "data": data})
             }
         };
-        let body = (self.method != "GET").then_some(body);
-        let effect_body = json!({
-            "app": running.plan.app, "name": running.plan.name, "step": running.step, "connector": self.name,
-            "method": self.method, "url": self.url, "headers": self.headers, "body": body, "sign": self.sign,
-        });
-        let lane = record.as_ref().map(|(_, id)| format!("webhook:{}:{}:{id}", running.plan.app, self.url));
-        let id = cx.new_id();
-        let effect = Effect { lane, subject: running.run, record, ..Effect::new(id, HTTP, cx.now, effect_body) };
-        outbox::put(running.tx, &[effect])?;
-        Ok(After::next(json!({"effect": id, "url": self.url, "values": body})))
+        let body = (self.receiver.method != "GET").then_some(body);
+        let id = send(running, &self.receiver, record, body.as_ref())?;
+        Ok(After::next(json!({"effect": id, "url": self.receiver.url, "values": body})))
     }
 }

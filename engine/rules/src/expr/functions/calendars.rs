@@ -31,7 +31,7 @@ enum Until {
 }
 
 /// Why a text is no rule; none where it is one.
-pub(in crate::expr) fn fault_of(text: &str) -> Option<String> {
+pub(crate) fn fault_of(text: &str) -> Option<String> {
     read(text).err()
 }
 

@@ -10,7 +10,7 @@ use super::item::{Item, Refusal};
 use super::kind::Kind;
 use crate::eval::Working;
 
-pub(super) mod calendars;
+pub(crate) mod calendars;
 mod dates;
 mod numbers;
 mod texts;
