@@ -41,6 +41,11 @@ async function send(board, card, value) {
 
 async function place(board, card, from, to) {
   const answer = await send(board, card, to.dataset.column).catch(() => null);
+  if (answer?.status === 202) {
+    from.prepend(card);
+    toast(board.dataset.submitted);
+    return;
+  }
   if (answer?.ok) {
     toast(board.dataset.moved, { label: board.dataset.undo, run: () => { from.prepend(card); place(board, card, to, from); } });
     return;

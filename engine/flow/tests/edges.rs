@@ -23,7 +23,7 @@ fn chain(people: &[u32], more: &serde_json::Value) -> serde_json::Value {
 fn waits(run: &Run) -> Vec<Option<u32>> {
     let starts = run.effects.iter().filter_map(|effect| match effect {
         Effect::Start { visit, .. } => Some(*visit),
-        Effect::Notify { .. } | Effect::Run { .. } | Effect::CancelChildren { .. } => None,
+        Effect::Notify { .. } | Effect::Run { .. } | Effect::Move { .. } | Effect::CancelChildren { .. } => None,
     });
     starts.collect()
 }
@@ -210,7 +210,7 @@ fn a_rest_holds() {
     let mut run = Run::submitted(chain(&[2, 3], &json!({})));
     run.send_back(2, "initiator", None).expect("back");
     run.act(9, admin(AdminAct::Suspend)).expect("rests");
-    assert_eq!(run.act(1, Do::Submit { select: [].into(), opinion: None }), Err(Refusal::TaskClosed));
+    assert_eq!(run.act(1, Do::Submit { select: [].into(), opinion: None, moves: false }), Err(Refusal::TaskClosed));
     run.act(9, admin(AdminAct::Resume)).expect("goes on");
     run.submit();
     let mut run = Run::submitted(chain(&[2, 3], &json!({"watched": ["amount"], "lock": {"mode": "restart_on_change"}})));

@@ -6,7 +6,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use chrono::Duration;
-use flow::approval::{AdminAct, Do, Effect, Notice, Place, Proxy, Reason, Refusal, SeatState, SignMode, State, Verdict};
+use flow::approval::{AdminAct, AdminResult, Do, Effect, Notice, Place, Proxy, Reason, Refusal, SeatState, SignMode, State, Verdict};
 use serde_json::json;
 use support::{Run, asks, dept, name, who};
 
@@ -99,7 +99,7 @@ fn two_press_at_once() {
     let mut run = Run::submitted(three(json!({"mode": {"kind": "any"}})));
     let late = run.task(3, None).expect("a task");
     run.approve(2).expect("a yes");
-    let act = Do::Decide { seat: late, verdict: Verdict::Approve, opinion: None, signature: None, select: BTreeMap::new() };
+    let act = Do::Decide { seat: late, verdict: Verdict::Approve, opinion: None, signature: None, files: Vec::new(), select: BTreeMap::new() };
     assert_eq!(run.act(3, act), Err(Refusal::TaskClosed));
     assert_eq!(run.open(), ["b"]);
 }
@@ -378,4 +378,32 @@ fn earlier_votes_count_as_the_document_says() {
         let taken = run.instance.seats.iter().filter(|seat| seat.reason == Some(Reason::Earlier) && seat.state == SeatState::Approved).count();
         assert_eq!(taken, 3 - seen.len());
     }
+}
+
+/// A move that waits is made before it counts as approved; one that cannot be made is tried again by an administrator.
+#[test]
+fn a_move_waits_for_the_approval() {
+    let document = json!({"entity": "quote", "settings": {"revoke_within": "P30D"}, "steps": {"a": asks(&[2], json!({}))}, "root": ["a"]});
+    let submit = || Do::Submit { select: BTreeMap::new(), opinion: None, moves: true };
+    let moves = |run: &Run| run.effects.iter().filter(|effect| matches!(effect, Effect::Move { .. })).count();
+    let admin = |act| Do::Admin { act, opinion: Some("because".into()) };
+    let mut run = Run::new(document.clone());
+    run.immovable = Some("the amount is missing".into());
+    run.act(1, submit()).expect("submitted");
+    run.approve(2).expect("a yes");
+    assert_eq!((run.instance.state, run.instance.parked().count(), moves(&run)), (State::Running, 1, 1));
+    run.immovable = None;
+    run.act(9, admin(AdminAct::Resume)).expect("again");
+    assert_eq!((run.instance.state, moves(&run), run.instance.visits.len()), (State::Approved, 2, 1), "nobody is asked again");
+    run.act(1, Do::Revoke { opinion: None }).expect("asked");
+    run.approve(2).expect("a yes");
+    assert_eq!((run.instance.state, moves(&run)), (State::Revoked, 2), "it is not made by its revocation");
+    let mut run = Run::new(document.clone());
+    run.act(1, submit()).expect("submitted");
+    run.reject(2).expect("a no");
+    assert_eq!((run.instance.state, moves(&run)), (State::Rejected, 0));
+    let mut run = Run::new(document);
+    run.act(1, submit()).expect("submitted");
+    run.act(9, admin(AdminAct::End { result: AdminResult::Approved })).expect("ended");
+    assert_eq!((run.instance.state, moves(&run)), (State::Approved, 1));
 }

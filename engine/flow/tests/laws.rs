@@ -186,7 +186,7 @@ fn play(run: &mut Run, step: &Move) -> Result<(), Refusal> {
         _ => step.person,
     };
     let seat = task.map_or(0, |(seat, _)| seat);
-    let decide = |verdict| Do::Decide { seat, verdict, opinion: None, signature: None, select: BTreeMap::new() };
+    let decide = |verdict| Do::Decide { seat, verdict, opinion: None, signature: None, files: Vec::new(), select: BTreeMap::new() };
     let node = run.flow.nodes().nth(step.pick).map(|node| node.name.clone());
     let to = ["initiator", "previous"]
         .get(step.pick % 3)
@@ -196,7 +196,7 @@ fn play(run: &mut Run, step: &Move) -> Result<(), Refusal> {
     match step.what {
         0..=7 => run.act(person, decide(Verdict::Approve)),
         8 => run.act(person, decide(Verdict::Reject)),
-        9 => run.act(person, Do::Return { seat, to, opinion: None, straight: Some(step.other.is_multiple_of(2)) }),
+        9 => run.act(person, Do::Return { seat, to, opinion: None, straight: Some(step.other.is_multiple_of(2)), files: Vec::new() }),
         10 => run.act(person, Do::Transfer { seat, to: who(step.other), opinion: None }),
         11 => run.act(person, Do::Delegate { seat, to: who(step.other), opinion: None }),
         12 => run.act(person, Do::Opinion { seat, opinion: Some("well".into()) }),
@@ -204,7 +204,7 @@ fn play(run: &mut Run, step: &Move) -> Result<(), Refusal> {
         14 => run.act(person, add(Place::After)),
         15 => run.act(person, add(Place::Parallel)),
         16 => run.act(person, Do::RemoveSign { user: who(step.other), opinion: None }),
-        17 => run.act(1, Do::Submit { select: BTreeMap::new(), opinion: None }),
+        17 => run.act(1, Do::Submit { select: BTreeMap::new(), opinion: None, moves: false }),
         18 => run.act(step.person, Do::TakeBack { opinion: None }),
         19 => {
             run.wait(Duration::hours(i64::from(step.other) * 5));
@@ -316,7 +316,8 @@ fn ends(run: &mut Run) -> Result<(), TestCaseError> {
             return Ok(());
         }
         if run.instance.state == State::Returned {
-            run.act_as(Actor { person: None, manages: true }, Do::Submit { select: BTreeMap::new(), opinion: None }).expect("it is submitted again");
+            run.act_as(Actor { person: None, manages: true }, Do::Submit { select: BTreeMap::new(), opinion: None, moves: false })
+                .expect("it is submitted again");
             continue;
         }
         let task = run.instance.tasks().next().cloned();
@@ -334,7 +335,14 @@ fn ends(run: &mut Run) -> Result<(), TestCaseError> {
                     .expect("an opinion");
             }
             Some(seat) => {
-                let act = Do::Decide { seat: seat.id, verdict: Verdict::Approve, opinion: None, signature: None, select: BTreeMap::new() };
+                let act = Do::Decide {
+                    seat: seat.id,
+                    verdict: Verdict::Approve,
+                    opinion: None,
+                    signature: None,
+                    files: Vec::new(),
+                    select: BTreeMap::new(),
+                };
                 if run.act_as(Actor { person: seat.holder, manages: false }, act).is_err() {
                     return end(run);
                 }
@@ -404,7 +412,7 @@ proptest! {
                 prop_assume!(claimed);
                 continue;
             }
-            let act = Do::Decide { seat: seat.id, verdict: Verdict::Approve, opinion: None, signature: None, select: BTreeMap::new() };
+            let act = Do::Decide { seat: seat.id, verdict: Verdict::Approve, opinion: None, signature: None, files: Vec::new(), select: BTreeMap::new() };
             prop_assume!(run.act_as(Actor { person: seat.holder, manages: false }, act).is_ok());
         }
         prop_assume!(run.instance.state == State::Approved && !matches!(told.uncertain, Some(Uncertain::Stuck(_))));

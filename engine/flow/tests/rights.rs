@@ -50,13 +50,13 @@ fn nobody_chooses_for_another() {
         "a": asks(&[2], json!({})), "b": asks(&[3], json!({})), "mine": chosen("initiator_selects"), "theirs": chosen("previous_selects")},
         "root": ["a", "b", "mine", "theirs"]});
     let select = |step: &str, person: u32| Selection::from([(name(step), vec![who(person)])]);
-    let submit = |select| Do::Submit { select, opinion: None };
+    let submit = |select| Do::Submit { select, opinion: None, moves: false };
     let mut run = Run::new(document);
     assert_eq!(run.act(1, submit(select("theirs", 1))), Err(Refusal::BadPerson("select")));
     run.act(1, submit(select("mine", 4))).expect("submitted");
     let approve = |run: &mut Run, person: u32, select: Selection| {
         let seat = run.task(person, None).expect("a task");
-        run.act(person, Do::Decide { seat, verdict: Verdict::Approve, opinion: None, signature: None, select })
+        run.act(person, Do::Decide { seat, verdict: Verdict::Approve, opinion: None, signature: None, files: Vec::new(), select })
     };
     assert_eq!(approve(&mut run, 2, select("mine", 5)), Err(Refusal::BadPerson("select")));
     approve(&mut run, 2, select("theirs", 5)).expect("a yes");
@@ -79,7 +79,7 @@ fn a_choice_beside_another_does_not_undo_it() {
     for (person, chosen) in [(2, 5), (3, 6)] {
         let seat = run.task(person, None).expect("a task");
         let select = Selection::from([(name("last"), vec![who(chosen)])]);
-        run.act(person, Do::Decide { seat, verdict: Verdict::Approve, opinion: None, signature: None, select }).expect("a yes");
+        run.act(person, Do::Decide { seat, verdict: Verdict::Approve, opinion: None, signature: None, files: Vec::new(), select }).expect("a yes");
     }
     assert_eq!(run.holders(), [5]);
 }
@@ -92,7 +92,7 @@ fn a_manager_does_not_approve_their_own() {
         "cheap": {"kind": "auto_approve"}, "a": asks(&[2], json!({})), "b": asks(&[3], json!({})), "end": {"kind": "auto_approve"}},
         "root": ["size", "b", "end"]}));
     run.world.conditions.insert("steps/size/branches/small/when".into(), ("amount".into(), 5));
-    run.act(9, Do::Submit { select: BTreeMap::new(), opinion: None }).expect("submitted");
+    run.act(9, Do::Submit { select: BTreeMap::new(), opinion: None, moves: false }).expect("submitted");
     let admin = |act| Do::Admin { act, opinion: Some("because".into()) };
     let jump = |to: &str| admin(AdminAct::Jump { to: name(to) });
     let replace = |user: u32, by: u32| admin(AdminAct::Replace { user: who(user), by: who(by) });

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use flow::approval::{Actor, Do, Selection};
-use model::Code;
+use indexmap::IndexMap;
 use model::doc::approval::LockMode;
-use serde_json::Value as Json;
+use model::{Code, EntityDef, Input};
+use serde_json::{Map, Value as Json, json};
 use store::Tx;
 use uuid::Uuid;
 
@@ -18,7 +19,7 @@ use crate::error::Error;
 use crate::records::ChangeNote;
 use crate::records::consequences::Touched;
 use crate::records::lookup::is_live;
-use crate::records::slice::Writer;
+use crate::records::slice::{Awaited, Writer};
 
 /// Records that a write changed, its lines and all that followed from it: looked at when the whole of it stands.
 pub(crate) fn note_changes(w: &Writer<'_>, touched: &[Touched]) {
@@ -105,6 +106,26 @@ fn after_change(w: &Writer<'_>, row: &Touched, live: &[&Row]) -> Result<(), Erro
         w.reader.forget();
     }
     Ok(())
+}
+
+/// Begins the flow that a move has to pass first; the move is kept with it.
+pub(crate) fn begin_move(
+    w: &Writer<'_>,
+    def: &EntityDef,
+    id: Uuid,
+    awaited: &Awaited,
+    values: &IndexMap<String, Input>,
+) -> Result<Option<Uuid>, Error> {
+    if w.is_preview {
+        return Ok(None);
+    }
+    let plan = w.app.flows.find(&awaited.flow).ok_or(Error::NotFound)?;
+    let stage = def.field(awaited.moving.field).name.as_str();
+    let values: Map<String, Json> = values.iter().filter(|(name, _)| *name != stage).map(|(name, value)| (name.clone(), value.to_json())).collect();
+    let then = json!({"field": stage, "to": awaited.moving.to, "values": values, "skip": awaited.moving.skip});
+    let (instance, notes) = begin_in(w.cx, w.tx, plan, id, w.cx.caller.user(), Selection::new(), then)?;
+    w.log.borrow_mut().told.extend(notes);
+    Ok(Some(instance))
 }
 
 /// Begins a flow within an open transaction: by an automation, or for a move that waits for it.

@@ -88,7 +88,7 @@ impl Engine {
                 let sight = Writer::new(&cx, tx);
                 let running = rows::of_record(tx, asked.record, true)?.into_iter().find(|row| row.flow == plan.name);
                 let known = match &running {
-                    Some(row) => verbs::may_know(&cx, tx, row)?,
+                    Some(row) => verbs::may_know(&cx, tx, row, &[])?,
                     None => sight.reader.in_sight(&cx, plan.entity, asked.record)?,
                 };
                 if !known {
@@ -141,9 +141,9 @@ fn uncertain(cx: &Ctx, why: Uncertain, manages: bool) -> String {
 }
 
 fn detail(cx: &Ctx, tx: &Tx, id: Uuid) -> Result<Json, Error> {
-    let instance = rows::of_task(tx, id)?.map_or(id, |(instance, _)| instance);
+    let instance = rows::of_task(tx, id)?.map_or(id, |task| task.instance);
     let row = rows::get(tx, instance)?.ok_or(Error::NotFound)?;
-    if !verbs::may_know(cx, tx, &row)? {
+    if !verbs::may_know(cx, tx, &row, &[])? {
         return Err(Error::NotFound);
     }
     let facts = own_facts(cx);

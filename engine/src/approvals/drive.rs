@@ -32,6 +32,8 @@ pub(crate) struct Driver<'a> {
     notes: Vec<ChangeNote>,
     queue: VecDeque<(Uuid, Actor, Do)>,
     done: usize,
+    /// The instance as the last command left it, where nothing else can have changed it since.
+    left: Option<rows::Row>,
 }
 
 /// A new instance.
@@ -54,7 +56,7 @@ pub(crate) fn own_facts(cx: &Ctx) -> Ctx {
 
 impl<'a> Driver<'a> {
     pub(crate) fn new(w: &'a Writer<'a>) -> Self {
-        Self { w, tx: w.tx, notes: Vec::new(), queue: VecDeque::new(), done: 0 }
+        Self { w, tx: w.tx, notes: Vec::new(), queue: VecDeque::new(), done: 0, left: None }
     }
 
     /// Writes the log; what others are told after the commit.
@@ -93,7 +95,7 @@ impl<'a> Driver<'a> {
             None => None,
         };
         let (parent, depth) = start.parent.map_or((None, 0), |(parent, depth)| (Some(parent), depth + 1));
-        let mut row = rows::Row {
+        let row = rows::Row {
             id: self.cx().new_id(),
             flow: plan.name.clone(),
             definition: plan.hash.clone(),
@@ -107,12 +109,22 @@ impl<'a> Driver<'a> {
             then: start.then,
             instance: Instance::default(),
         };
-        let act = Do::Submit { select: start.select, opinion: start.opinion };
+        let moves = !row.then.is_null();
+        let act = Do::Submit { select: start.select, opinion: start.opinion, moves };
         let actor = Actor { person: start.initiator, manages: false };
-        self.one(plan, &mut row, actor, &act, start.request.as_deref())?;
+        let id = row.id;
+        self.one(plan, row, actor, &act, start.request.as_deref())?;
         self.rest()?;
-        let state = rows::get(self.tx, row.id)?.map_or(State::None, |row| row.instance.state);
-        Ok((row.id, state))
+        let (state, _) = self.stands(id)?;
+        Ok((id, state))
+    }
+
+    /// How an instance stands: its state and its revision.
+    pub(crate) fn stands(&self, instance: Uuid) -> Result<(State, i64), Error> {
+        match self.left.as_ref().filter(|left| left.id == instance) {
+            Some(left) => Ok((left.instance.state, left.seq)),
+            None => rows::get(self.tx, instance)?.map(|row| (row.instance.state, row.seq)).ok_or(Error::NotFound),
+        }
     }
 
     /// Refuses where another flow holds the record.
@@ -142,18 +154,31 @@ impl<'a> Driver<'a> {
 
     /// Does something with an instance, and all that follows.
     pub(crate) fn obey(&mut self, instance: Uuid, actor: Actor, act: &Do, seq: Option<i64>, request: Option<&str>) -> Result<(), Error> {
-        let mut row = rows::locked(self.tx, instance)?.ok_or(Error::NotFound)?;
+        let row = rows::locked(self.tx, instance)?.ok_or(Error::NotFound)?;
+        let plan = self.plan_of(&row)?;
+        self.obey_row(row, &plan, actor, act, seq, request)
+    }
+
+    /// The same with an instance that was locked and read.
+    pub(crate) fn obey_row(
+        &mut self,
+        row: rows::Row,
+        plan: &Arc<FlowPlan>,
+        actor: Actor,
+        act: &Do,
+        seq: Option<i64>,
+        request: Option<&str>,
+    ) -> Result<(), Error> {
         if let Some(yours) = seq.filter(|yours| *yours != row.seq) {
             return Err(Error::StaleVersion { current: row.seq, yours });
         }
-        let plan = self.plan_of(&row)?;
         if matches!(act, Do::Revoke { .. }) {
-            self.alone(&plan, row.record, &[row.id])?;
+            self.alone(plan, row.record, &[row.id])?;
         }
-        if matches!(act, Do::Submit { .. }) && !self.fits(&plan, row.record)? {
+        if matches!(act, Do::Submit { .. }) && !self.fits(plan, row.record)? {
             return Err(Error::of(Code::RuleFailed, Message::new("approval_when")));
         }
-        self.one(&plan, &mut row, actor, act, request)?;
+        self.one(plan, row, actor, act, request)?;
         self.rest()
     }
 
@@ -164,14 +189,15 @@ impl<'a> Driver<'a> {
             if self.done > MOST {
                 return Err(Error::of(Code::DepthExceeded, Message::new("depth_exceeded")));
             }
-            let Some(mut row) = rows::locked(self.tx, instance)? else { continue };
+            let left = self.left.take().filter(|left| left.id == instance);
+            let Some(row) = left.map_or_else(|| rows::locked(self.tx, instance), |left| Ok(Some(left)))? else { continue };
             let plan = self.plan_of(&row)?;
-            self.one(&plan, &mut row, actor, &act, None)?;
+            self.one(&plan, row, actor, &act, None)?;
         }
         Ok(())
     }
 
-    fn one(&mut self, plan: &Arc<FlowPlan>, row: &mut rows::Row, actor: Actor, act: &Do, request: Option<&str>) -> Result<(), Error> {
+    fn one(&mut self, plan: &Arc<FlowPlan>, mut row: rows::Row, actor: Actor, act: &Do, request: Option<&str>) -> Result<(), Error> {
         self.w.reader.preload(plan.entity, &[row.record], store::Lock::Change)?;
         let known = Known::new(self.w, plan, row.id, row.record);
         let command = Command { actor, act: act.clone() };
@@ -181,21 +207,24 @@ impl<'a> Driver<'a> {
         }
         let done = done.map_err(|refusal| refused(&refusal))?;
         let before = std::mem::replace(&mut row.instance, done.instance);
-        rows::save(self.tx, row, &before, &done.events, actor.person, self.cx().now, request)?;
+        rows::save(self.tx, &mut row, &before, &done.events, actor.person, self.cx().now, request)?;
         timers::change(self.cx(), self.tx, row.id, &done.timers)?;
         for Change::State(state) in done.changes {
-            self.record_state(plan, row, state)?;
+            self.record_state(plan, &row, state)?;
         }
+        // Whoever is told changes nothing here; what a written record, steps and other flows set off may.
+        let is_quiet = before.state == row.instance.state && done.effects.iter().all(|effect| matches!(effect, Effect::Notify { .. }));
         for effect in done.effects {
-            self.effect(plan, row, effect)?;
+            self.effect(plan, &row, effect)?;
         }
-        self.signal(plan, row, &before)?;
+        self.signal(plan, &row, &before)?;
         if !row.instance.state.is_live()
             && before.state.is_live()
             && let Some(parent) = row.parent
         {
             self.queue.push_back((parent, Actor::default(), Do::ChildEnded { child: row.id, state: row.instance.state }));
         }
+        self.left = is_quiet.then_some(row);
         Ok(())
     }
 
@@ -220,23 +249,26 @@ impl<'a> Driver<'a> {
         self.notes.extend(notes);
     }
 
-    /// The state of the record's approval, and the move that waited for it.
-    fn record_state(&mut self, plan: &FlowPlan, row: &mut rows::Row, state: State) -> Result<(), Error> {
-        self.keep_state(plan, row.record, state)?;
-        if state == State::Approved && !row.then.is_null() {
-            let then = std::mem::take(&mut row.then);
-            let map = |key: &str| then.get(key).and_then(Json::as_object).cloned().unwrap_or_default();
-            let moved = Submission::Move {
-                id: row.record,
-                version: None,
-                field: then.get("field").and_then(Json::as_str).and_then(model::Name::parse),
-                to: then.get("to").and_then(Json::as_str).unwrap_or_default().to_owned(),
-                values: map("values").iter().map(|(name, value)| (name.clone(), Input::from(value))).collect(),
-                skip: map("skip").into_iter().filter_map(|(step, reason)| Some((step, reason.as_str()?.to_owned()))).collect(),
-            };
-            self.write(plan, row.id, moved)?;
+    /// The state of the record's approval: of several flows, the most recent instance's.
+    fn record_state(&self, plan: &FlowPlan, row: &rows::Row, state: State) -> Result<(), Error> {
+        if rows::newest_of(self.tx, row.record)?.is_some_and(|newest| newest != row.id) {
+            return Ok(());
         }
-        Ok(())
+        self.keep_state(plan, row.record, state)
+    }
+
+    /// Makes the move that waited for the instance.
+    fn move_record(&self, plan: &FlowPlan, row: &rows::Row) -> Result<(), Error> {
+        let map = |key: &str| row.then.get(key).and_then(Json::as_object).cloned().unwrap_or_default();
+        let moved = Submission::Move {
+            id: row.record,
+            version: None,
+            field: row.then.get("field").and_then(Json::as_str).and_then(model::Name::parse),
+            to: row.then.get("to").and_then(Json::as_str).unwrap_or_default().to_owned(),
+            values: map("values").iter().map(|(name, value)| (name.clone(), Input::from(value))).collect(),
+            skip: map("skip").into_iter().filter_map(|(step, reason)| Some((step, reason.as_str()?.to_owned()))).collect(),
+        };
+        self.write(plan, row.id, moved)
     }
 
     /// Keeps the state in the record as what it is, a computed value: a decision stands whatever the record lacks, and
@@ -274,14 +306,27 @@ impl<'a> Driver<'a> {
                 self.queue.push_back((row.id, Actor::default(), Do::Acted { at, token, error }));
                 Ok(())
             }
+            Effect::Move { token: None } => self.move_record(plan, row),
+            Effect::Move { token: Some(token) } => {
+                let error = match self.tx.savepoint(|_| self.move_record(plan, row)) {
+                    Ok(()) => None,
+                    Err(Error::Store(fault)) if fault.is_transient() => return Err(Error::Store(fault)),
+                    Err(error) => {
+                        self.w.reader.forget();
+                        Some(crate::scenarios::told(&error))
+                    }
+                };
+                self.queue.push_back((row.id, Actor::default(), Do::Moved { token, error }));
+                Ok(())
+            }
             Effect::Start { token, visit, node, approval, record } => self.children(plan, row, (token, visit), &node, &approval, record.as_deref()),
             Effect::CancelChildren { children } => {
                 // At once: what is started next may be about the same records.
                 for child in children {
-                    let Some(mut child) = rows::locked(self.tx, child)?.filter(|child| child.instance.state.is_live()) else { continue };
+                    let Some(child) = rows::locked(self.tx, child)?.filter(|child| child.instance.state.is_live()) else { continue };
                     let act = Do::Admin { act: AdminAct::End { result: AdminResult::Ended }, opinion: None };
                     let plan = self.plan_of(&child)?;
-                    self.one(&plan, &mut child, Actor { person: None, manages: true }, &act, None)?;
+                    self.one(&plan, child, Actor { person: None, manages: true }, &act, None)?;
                 }
                 Ok(())
             }
@@ -405,7 +450,6 @@ pub(crate) fn refused(refusal: &Refusal) -> Error {
         Refusal::ClaimLost => of(Code::ClaimLost, "claim_lost"),
         Refusal::Forbidden => Error::Forbidden,
         Refusal::Required(name) => field(name, Code::Required, Message::new("required")),
-        Refusal::SelectionRequired(_) => field("select", Code::Required, Message::new("required")),
         Refusal::BadPerson(name) => field(name, Code::BadReference, Message::new("approval_person")),
         Refusal::Trouble(trouble) => Error::of(Code::RuleFailed, Message::new("approval_trouble").with("detail", &trouble.0)),
     }

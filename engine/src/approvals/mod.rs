@@ -8,6 +8,7 @@
 mod automatic;
 mod detail;
 mod drive;
+mod enclosed;
 mod facts;
 mod inbox;
 pub(crate) mod lock;
@@ -22,7 +23,7 @@ pub(crate) mod timers;
 mod verbs;
 
 pub use ::flow::approval::{AdminAct, AdminResult, Place as SignPlace, Selection, SignMode};
-pub(crate) use automatic::{after_changes, begin_in, note_changes};
+pub(crate) use automatic::{after_changes, begin_in, begin_move, note_changes};
 pub use detail::{ForecastAsked, Foresight, PathStep};
 pub use inbox::{Box, BoxRequest, Place};
 pub use plan::FlowPlan;

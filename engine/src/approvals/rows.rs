@@ -122,6 +122,12 @@ pub(crate) fn of_record(tx: &Tx, record: Uuid, live: bool) -> Result<Vec<Row>, E
     rows.iter().map(|row| Row::read(row)).collect()
 }
 
+/// The most recent instance of a record.
+pub(crate) fn newest_of(tx: &Tx, record: Uuid) -> Result<Option<Uuid>, Error> {
+    let rows = tx.find(&APPROVAL, &[Cond::Eq("record", Value::Uuid(record))], &[("at", true), ("id", true)], 1)?;
+    Ok(rows.first().and_then(|row| row.first()).and_then(Value::as_uuid))
+}
+
 /// The flows and definitions that instances run on, each with how many there are.
 pub(crate) fn running(tx: &Tx) -> Result<Vec<(String, String, u64)>, Error> {
     let live = || Cond::In("state", LIVE.map(Value::text).to_vec());
@@ -267,12 +273,20 @@ pub(crate) fn events(tx: &Tx, instance: Uuid) -> Result<Vec<Happened>, Error> {
     Ok(found)
 }
 
-/// The instance and the seat of a task.
-pub(crate) fn of_task(tx: &Tx, task: Uuid) -> Result<Option<(Uuid, u32)>, Error> {
-    let rows = tx.find(&APPROVAL_TASK, &[Cond::Eq("id", Value::Uuid(task))], &[], 1)?;
+/// A task: its instance, its seat, and whose it is or was.
+pub(crate) struct Task {
+    pub(crate) instance: Uuid,
+    pub(crate) seat: u32,
+    pub(crate) people: Vec<Uuid>,
+}
+
+/// The task of an id.
+pub(crate) fn of_task(tx: &Tx, task: Uuid) -> Result<Option<Task>, Error> {
+    let rows = tx.find(&APPROVAL_TASK, &[Cond::Eq("id", Value::Uuid(task))], &[], 500)?;
+    let people = rows.iter().filter_map(|row| row.get(2)).filter_map(Value::as_uuid).collect();
     Ok(rows.first().and_then(|row| {
         let [instance, seat, ..] = row.as_slice() else { return None };
-        Some((instance.as_uuid()?, u32::try_from(seat.as_int()?).ok()?))
+        Some(Task { instance: instance.as_uuid()?, seat: u32::try_from(seat.as_int()?).ok()?, people })
     }))
 }
 

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::Engine;
 use crate::approvals::drive::{Driver, Start, manages, own_facts, refused};
+use crate::approvals::enclosed;
 use crate::approvals::plan::FlowPlan;
 use crate::approvals::rows::{self, Row};
 use crate::ctx::{Cause, Ctx};
@@ -36,6 +37,8 @@ pub struct Begin {
     pub select: Selection,
     /// In words.
     pub opinion: Option<String>,
+    /// Of what came back: the revision that the client saw.
+    pub seq: Option<i64>,
     /// The key under which the request may be sent again.
     pub request: Option<Idempotency>,
 }
@@ -98,8 +101,6 @@ pub enum AskFor {
     Comment {
         /// Who is named.
         mentions: Vec<Uuid>,
-        /// What hangs on it.
-        files: Vec<Json>,
     },
     /// Give copies.
     Copy {
@@ -121,8 +122,10 @@ pub struct Ask {
     pub values: IndexMap<String, Input>,
     /// In words.
     pub opinion: Option<String>,
-    /// The signature.
+    /// The signature: `{"id": …}` of an uploaded picture, or `{"name", "strokes"}` as it was written or drawn.
     pub signature: Option<Json>,
+    /// What hangs on it: `{"id": …}` of uploads.
+    pub files: Vec<Json>,
     /// Who was chosen, by step.
     pub select: Selection,
     /// The revision that the client saw.
@@ -137,7 +140,18 @@ impl Ask {
     /// Something that needs nothing more.
     #[must_use]
     pub fn new(of: Uuid, what: AskFor) -> Self {
-        Self { of, what, values: IndexMap::new(), opinion: None, signature: None, select: Selection::new(), seq: None, request: None, bulk: false }
+        Self {
+            of,
+            what,
+            values: IndexMap::new(),
+            opinion: None,
+            signature: None,
+            files: Vec::new(),
+            select: Selection::new(),
+            seq: None,
+            request: None,
+            bulk: false,
+        }
     }
 }
 
@@ -150,6 +164,8 @@ pub struct Done {
     pub state: State,
     /// Its revision now.
     pub seq: i64,
+    /// Whether it began with this.
+    pub is_new: bool,
 }
 
 /// What files that hang on an instance call it.
@@ -161,6 +177,7 @@ impl Done {
             id: json.get("id")?.as_str()?.parse().ok()?,
             state: serde_json::from_value(json.get("state")?.clone()).ok()?,
             seq: json.get("seq")?.as_i64()?,
+            is_new: json.get("is_new")?.as_bool()?,
         })
     }
 }
@@ -211,7 +228,7 @@ impl Engine {
     /// Where the store could not.
     pub(crate) async fn knows_approval(&self, cx: &Ctx, instance: Uuid) -> Result<bool, Error> {
         let cx = cx.clone();
-        self.store().read(move |tx| rows::get(tx, instance)?.map_or(Ok(false), |row| may_know(&cx, tx, &row))).await
+        self.store().read(move |tx| rows::get(tx, instance)?.map_or(Ok(false), |row| may_know(&cx, tx, &row, &[]))).await
     }
 
     /// Does something with a task or an instance.
@@ -231,13 +248,8 @@ fn once(cx: &Ctx, tx: &Tx, key: Option<&Idempotency>, work: impl FnOnce() -> Res
         return Ok((done, Vec::new()));
     }
     let (done, notes) = work()?;
-    remember_answer(cx, tx, key, json!({"id": done.id, "state": done.state, "seq": done.seq}))?;
+    remember_answer(cx, tx, key, json!({"id": done.id, "state": done.state, "seq": done.seq, "is_new": done.is_new}))?;
     Ok((done, notes))
-}
-
-fn done(tx: &Tx, instance: Uuid) -> Result<Done, Error> {
-    let row = rows::get(tx, instance)?.ok_or(Error::NotFound)?;
-    Ok(Done { id: row.id, state: row.instance.state, seq: row.seq })
 }
 
 fn submit(cx: &Ctx, tx: &Tx, begin: &Begin) -> Result<Answer, Error> {
@@ -262,6 +274,7 @@ fn submit(cx: &Ctx, tx: &Tx, begin: &Begin) -> Result<Answer, Error> {
     let facts = own_facts(cx);
     let writer = Writer::new(&facts, tx);
     let mut driver = Driver::new(&writer);
+    filled(&driver, &plan, plan.flow.first().as_str(), begin.record)?;
     let start = Start {
         plan: &plan,
         record: begin.record,
@@ -273,8 +286,9 @@ fn submit(cx: &Ctx, tx: &Tx, begin: &Begin) -> Result<Answer, Error> {
         request: begin.request.as_ref().map(|request| request.key.clone()),
     };
     let (id, _) = driver.start(start)?;
+    let (state, seq) = driver.stands(id)?;
     notes.extend(driver.finish()?);
-    Ok((done(tx, id)?, notes))
+    Ok((Done { id, state, seq, is_new: true }, notes))
 }
 
 /// What came back goes on: the initiator's task is done.
@@ -284,6 +298,7 @@ fn again(cx: &Ctx, tx: &Tx, row: &Row, begin: &Begin) -> Result<Answer, Error> {
         values: begin.values.clone(),
         select: begin.select.clone(),
         opinion: begin.opinion.clone(),
+        seq: begin.seq,
         request: begin.request.clone(),
         ..Ask::new(row.task_id(seat.id), AskFor::Approve)
     };
@@ -314,24 +329,24 @@ pub(super) fn is_starter(cx: &Ctx, w: &Writer<'_>, plan: &FlowPlan, record: Uuid
 
 /// The instance that is meant, with the seat of the task where one is.
 fn meant(cx: &Ctx, tx: &Tx, of: Uuid) -> Result<(Row, Option<u32>), Error> {
-    let (instance, seat) = match rows::of_task(tx, of)? {
-        Some((instance, seat)) => (instance, Some(seat)),
-        None => (of, None),
+    let (instance, seat, people) = match rows::of_task(tx, of)? {
+        Some(task) => (task.instance, Some(task.seat), task.people),
+        None => (of, None, Vec::new()),
     };
     let row = rows::locked(tx, instance)?.ok_or(Error::NotFound)?;
-    if !may_know(cx, tx, &row)? {
+    if !may_know(cx, tx, &row, &people)? {
         return Err(Error::NotFound);
     }
     Ok((row, seat))
 }
 
-/// Whether the caller may know of an instance.
-pub(super) fn may_know(cx: &Ctx, tx: &Tx, row: &Row) -> Result<bool, Error> {
+/// Whether the caller may know of an instance; `people` are known to have a part in it.
+pub(super) fn may_know(cx: &Ctx, tx: &Tx, row: &Row, people: &[Uuid]) -> Result<bool, Error> {
     if cx.caller.is_admin() {
         return Ok(true);
     }
     if let Some(person) = cx.caller.user()
-        && rows::takes_part(tx, row, person)?
+        && (people.contains(&person) || rows::takes_part(tx, row, person)?)
     {
         return Ok(true);
     }
@@ -354,11 +369,13 @@ fn ask_in(cx: &Ctx, tx: &Tx, ask: &Ask) -> Result<Answer, Error> {
     let writer = Writer::new(&facts, tx);
     let mut driver = Driver::new(&writer);
     let plan = driver.plan_of(&row)?;
-    let actor = Actor { person: cx.caller.user(), manages: manages(&writer, &plan, &row, cx)? };
+    // Who manages a flow is asked only where it matters.
+    let matters = matches!(ask.what, AskFor::Admin(_) | AskFor::RemoveSign { .. } | AskFor::Urge | AskFor::Comment { .. } | AskFor::Copy { .. });
+    let actor = Actor { person: cx.caller.user(), manages: matters && manages(&writer, &plan, &row, cx)? };
     let task = || seat.ok_or(Error::NotFound);
     let opinion = ask.opinion.clone();
     let decides = matches!(ask.what, AskFor::Approve | AskFor::Reject);
-    let mut submits = false;
+    let (mut submits, mut signature) = (false, None);
     if ask.bulk && !may_bulk(&plan, &row, task()?, &ask.what) {
         return Err(Error::of(Code::Forbidden, Message::new("approval_bulk")));
     }
@@ -369,21 +386,29 @@ fn ask_in(cx: &Ctx, tx: &Tx, ask: &Ask) -> Result<Answer, Error> {
         if !(at_start && actor.person.is_some() && actor.person == row.instance.initiator) {
             own(&row, seat, actor.person)?;
         }
-        values(cx, &mut driver, &plan, &row, seat, ask)?;
+        values(cx, &mut driver, &plan, &row, seat, &ask.values)?;
+        if matches!(ask.what, AskFor::Approve)
+            && let Some(visit) = row.instance.seat(seat).and_then(|seat| row.instance.visit(seat.visit))
+        {
+            filled(&driver, &plan, visit.node.as_str(), row.record)?;
+        }
+        signature = ask.signature.as_ref().map(|sent| enclosed::signature(cx, &writer, &plan, &row, seat, sent)).transpose()?;
         submits = at_start && matches!(ask.what, AskFor::Approve);
     } else if !ask.values.is_empty() {
         return Err(Error::of(Code::Malformed, Message::new("unknown_key").with("name", "values")));
     }
+    let files = enclosed::files(cx, tx, &row, &ask.files)?;
     let act = match &ask.what {
-        AskFor::Approve if submits => Do::Submit { select: ask.select.clone(), opinion },
+        AskFor::Approve if submits => Do::Submit { select: ask.select.clone(), opinion, moves: false },
         AskFor::Approve | AskFor::Reject => Do::Decide {
             seat: task()?,
             verdict: if matches!(ask.what, AskFor::Approve) { Verdict::Approve } else { Verdict::Reject },
             opinion,
-            signature: ask.signature.clone(),
+            signature,
+            files,
             select: ask.select.clone(),
         },
-        AskFor::Return { to, straight } => Do::Return { seat: task()?, to: to.clone(), opinion, straight: *straight },
+        AskFor::Return { to, straight } => Do::Return { seat: task()?, to: to.clone(), opinion, straight: *straight, files },
         AskFor::Transfer { to } => Do::Transfer { seat: task()?, to: *to, opinion },
         AskFor::Delegate { to } => Do::Delegate { seat: task()?, to: *to, opinion },
         AskFor::Opinion => Do::Opinion { seat: task()?, opinion },
@@ -396,16 +421,14 @@ fn ask_in(cx: &Ctx, tx: &Tx, ask: &Ask) -> Result<Answer, Error> {
         AskFor::Withdraw => Do::Withdraw { opinion },
         AskFor::Revoke => Do::Revoke { opinion },
         AskFor::Urge => Do::Urge { opinion },
-        AskFor::Comment { mentions, files } => {
-            let files = attach::hang_on(cx, tx, (THING, row.id), files)?;
-            Do::Comment { text: opinion.unwrap_or_default(), mentions: mentions.clone(), files }
-        }
+        AskFor::Comment { mentions } => Do::Comment { text: opinion.unwrap_or_default(), mentions: mentions.clone(), files },
         AskFor::Copy { people } => Do::Copy { people: people.clone() },
         AskFor::Admin(act) => Do::Admin { act: act.clone(), opinion },
     };
-    driver.obey(row.id, actor, &act, ask.seq, ask.request.as_ref().map(|request| request.key.as_str()))?;
-    let notes = driver.finish()?;
-    Ok((done(tx, row.id)?, notes))
+    let id = row.id;
+    driver.obey_row(row, &plan, actor, &act, ask.seq, ask.request.as_ref().map(|request| request.key.as_str()))?;
+    let (state, seq) = driver.stands(id)?;
+    Ok((Done { id, state, seq, is_new: false }, driver.finish()?))
 }
 
 /// What many may decide at once: a yes that needs no words, no signature and no input.
@@ -430,17 +453,20 @@ fn own(row: &Row, seat: u32, person: Option<Uuid>) -> Result<(), Error> {
     }
 }
 
-/// Writes what goes with a decision, as far as the step opens it, and holds what it must have.
-fn values(cx: &Ctx, driver: &mut Driver<'_>, plan: &FlowPlan, row: &Row, seat: u32, ask: &Ask) -> Result<(), Error> {
+/// Writes what goes with a decision, as far as the step opens it.
+fn values(cx: &Ctx, driver: &mut Driver<'_>, plan: &FlowPlan, row: &Row, seat: u32, values: &IndexMap<String, Input>) -> Result<(), Error> {
+    if values.is_empty() {
+        return Ok(());
+    }
     let Some(visit) = row.instance.seat(seat).and_then(|seat| row.instance.visit(seat.visit)) else { return Ok(()) };
     let Some(node) = plan.flow.node(visit.node.as_str()) else { return Ok(()) };
-    let empty = indexmap::IndexMap::new();
+    let empty = IndexMap::new();
     let fields = plan.flow.fields(node.name.as_str()).unwrap_or(&empty);
     let def = cx.app.schema.entity(plan.entity);
     let mut faults = Vec::new();
     // What came back without a list of what is open is open as far as the role goes.
     let by_role = node.name == *plan.flow.first() && !fields.values().any(|access| matches!(access, TaskAccess::Write | TaskAccess::Required));
-    for name in ask.values.keys() {
+    for name in values.keys() {
         match fields.get(name) {
             None if by_role => {}
             Some(TaskAccess::Write | TaskAccess::Required) => {}
@@ -456,31 +482,36 @@ fn values(cx: &Ctx, driver: &mut Driver<'_>, plan: &FlowPlan, row: &Row, seat: u
     if !faults.is_empty() {
         return Err(Error::Invalid(faults));
     }
-    if !ask.values.is_empty() {
-        let update = Submission::Update { id: row.record, version: None, values: ask.values.clone() };
-        if by_role {
-            let notes = own_write(cx, driver.tx, plan.entity, row.record, &ask.values)?;
-            driver.note(notes);
-            driver.w.reader.forget();
-        } else if node.decision().is_some_and(|doc| doc.grant == Some(false)) {
-            let limited = Ctx { cause: Cause::Flow, flow: Some(row.id), ..cx.clone() };
-            let writer = Writer::new(&limited, driver.tx);
-            let mut results = write::write_slice(&writer, plan.entity, &[update])?;
-            results.pop().unwrap_or(Err(Error::NotFound))?;
-            writer.log.borrow_mut().flush(driver.tx)?;
-        } else {
-            driver.write(plan, row.id, update)?;
-        }
+    if by_role {
+        let notes = own_write(cx, driver.tx, plan.entity, row.record, values)?;
+        driver.note(notes);
+        driver.w.reader.forget();
+        return Ok(());
     }
-    if matches!(ask.what, AskFor::Approve) {
-        let required = fields.iter().filter(|(_, access)| **access == TaskAccess::Required).map(|(name, _)| name.as_str());
-        let cells = driver.tx.load(def, &[row.record], store::Lock::None)?.pop().flatten().ok_or(Error::NotFound)?;
-        for name in required {
-            let is_empty = def.find(name).is_none_or(|field| field.cells(&cells).iter().all(Value::is_null));
-            if is_empty {
-                faults.push(Violation::of_field(name, Code::Required, Message::new("required")));
-            }
-        }
+    let update = Submission::Update { id: row.record, version: None, values: values.clone() };
+    if node.decision().is_some_and(|doc| doc.grant == Some(false)) {
+        let limited = Ctx { cause: Cause::Flow, flow: Some(row.id), ..cx.clone() };
+        let writer = Writer::new(&limited, driver.tx);
+        let mut results = write::write_slice(&writer, plan.entity, &[update])?;
+        results.pop().unwrap_or(Err(Error::NotFound))?;
+        driver.w.reader.forget();
+        writer.log.borrow_mut().flush(driver.tx)?;
+        return Ok(());
     }
+    driver.write(plan, row.id, update)
+}
+
+/// Holds what must be there before a step is left with a yes.
+fn filled(driver: &Driver<'_>, plan: &FlowPlan, step: &str, record: Uuid) -> Result<(), Error> {
+    let Some(fields) = plan.flow.fields(step) else { return Ok(()) };
+    let required: Vec<&String> = fields.iter().filter(|(_, access)| **access == TaskAccess::Required).map(|(name, _)| name).collect();
+    if required.is_empty() {
+        return Ok(());
+    }
+    let def = driver.w.def(plan.entity);
+    let cells = driver.tx.load(def, &[record], store::Lock::None)?.pop().flatten().ok_or(Error::NotFound)?;
+    let is_empty = |name: &&&String| def.find(name).is_none_or(|field| field.cells(&cells).iter().all(Value::is_null));
+    let faults: Vec<Violation> =
+        required.iter().filter(is_empty).map(|name| Violation::of_field(name, Code::Required, Message::new("required"))).collect();
     if faults.is_empty() { Ok(()) } else { Err(Error::Invalid(faults)) }
 }

@@ -1,4 +1,4 @@
-//! In charge of files that come to hang on records: a step of the write path.
+//! In charge of files that come to hang on records, as a step of the write path, and on approvals.
 //! Invariant: only one's own upload, or what hangs on the record already, may be put into a field: an id from elsewhere is no key to a file.
 //! Invariant: name, size and type in a record are the engine's, never the client's.
 
@@ -79,22 +79,28 @@ fn claim(cx: &Ctx, tx: &Tx, def: &EntityDef, record: Uuid, field: &FieldDef, aft
     Ok(Ok(()))
 }
 
-/// Hangs files on a thing that is no record; what is kept of them. Only one's own uploads may be sent.
+/// Hangs the caller's own uploads on something that is no record; what is known of each, in order. None where one of them is
+/// not theirs, is not there, or hangs elsewhere.
 ///
 /// # Errors
-/// `bad_reference`; where the store could not.
-pub(crate) fn hang_on(cx: &Ctx, tx: &Tx, (thing, id): (&str, Uuid), sent: &[Json]) -> Result<Vec<Json>, Error> {
-    let mut kept = Vec::new();
-    for file in sent.iter().flat_map(ids) {
-        let wrong = || Error::from(Violation::of_field("files", Code::BadReference, Message::new("bad_reference")));
-        let key = Value::Uuid(Uuid::try_parse(file).map_err(|_| wrong())?);
-        let row = tx.find(&FILE, &[Cond::Eq("id", key.clone())], &[], 1)?.first().and_then(|row| FileRow::read(row));
-        let row = row.filter(|row| may_hang(cx, thing, id, row)).ok_or_else(wrong)?;
-        let set = [("entity", Value::text(thing)), ("record", Value::Uuid(id))];
-        tx.change(&FILE, &set, &[Cond::Eq("id", key)])?;
-        kept.push(row.info.to_json());
+/// Where the store could not.
+pub(crate) fn hang_on(cx: &Ctx, tx: &Tx, (kind, id): (&'static str, Uuid), wanted: &[Uuid]) -> Result<Option<Vec<FileRow>>, Error> {
+    if wanted.is_empty() {
+        return Ok(Some(Vec::new()));
     }
-    Ok(kept)
+    let keys = wanted.iter().copied().map(Value::Uuid).collect();
+    let most = u32::try_from(wanted.len()).unwrap_or(u32::MAX);
+    let rows: Vec<FileRow> = tx.find(&FILE, &[Cond::In("id", keys)], &[], most)?.iter().filter_map(|row| FileRow::read(row)).collect();
+    let is_theirs = |row: &FileRow| row.record.is_none() && row.by == cx.caller.user();
+    let found: Vec<FileRow> = wanted.iter().filter_map(|id| rows.iter().find(|row| row.info.id == *id && is_theirs(row)).cloned()).collect();
+    if found.len() != wanted.len() {
+        return Ok(None);
+    }
+    for row in &found {
+        let set = [("entity", Value::text(kind)), ("record", Value::Uuid(id))];
+        tx.change(&FILE, &set, &[Cond::Eq("id", Value::Uuid(row.info.id))])?;
+    }
+    Ok(Some(found))
 }
 
 fn may_hang(cx: &Ctx, thing: &str, record: Uuid, row: &FileRow) -> bool {

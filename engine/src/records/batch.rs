@@ -120,7 +120,7 @@ fn transact(cx: &Ctx, tx: &Tx, batch: &Batch) -> Result<(Results, Vec<ChangeNote
         let answer: Vec<Json> = results
             .iter()
             .flatten()
-            .map(|written| json!({"id": written.id.to_string(), "version": written.version, "outcome": written.outcome.as_str()}))
+            .map(|written| json!({"id": written.id.to_string(), "version": written.version, "outcome": written.outcome.as_str(), "approval": written.approval}))
             .collect();
         remember_answer(cx, tx, key, Json::Array(answer))?;
     }
@@ -241,7 +241,8 @@ fn answered_again(cx: &Ctx, tx: &Tx, batch: &Batch, answered: &Json) -> Result<R
             _ => None,
         };
         let left_sight = json.is_none() && batch.answer.is_some();
-        results.push(Ok(Written { id, version: row.get("version").and_then(Json::as_i64).unwrap_or_default(), outcome, json, left_sight }));
+        let approval = row.get("approval").and_then(Json::as_str).and_then(|id| Uuid::try_parse(id).ok());
+        results.push(Ok(Written { id, version: row.get("version").and_then(Json::as_i64).unwrap_or_default(), outcome, json, left_sight, approval }));
     }
     Ok(results)
 }

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::published::{PipelinePlan, StagePlan};
 use crate::records::accept::set_cells;
 use crate::records::check::holds;
-use crate::records::slice::{Doing, Moving, Row, Slice, Writer};
+use crate::records::slice::{Awaited, Doing, Moving, Row, Slice, Writer};
 use crate::records::submission::Channel;
 
 /// Puts the stage that a row moves to into its cells, after mapping it where the record changes its pipeline.
@@ -84,7 +84,8 @@ fn moved(w: &Writer<'_>, slice: &Slice<'_>, row: &mut Row, moving: &Moving) {
     if moving.from.as_deref() == Some(moving.to.as_str()) {
         return;
     }
-    if w.cx.channel != Channel::Engine {
+    // A flow makes the move that waited for it under the same conditions.
+    if w.cx.channel != Channel::Engine || w.flow.get().is_some() {
         allowed(w, slice, row, pipeline, moving);
     }
     entered(w, slice, row, pipeline, &moving.to);
@@ -105,7 +106,9 @@ fn allowed(w: &Writer<'_>, slice: &Slice<'_>, row: &mut Row, pipeline: &Pipeline
     if pipeline.doc.stages.get(moving.to.as_str()).is_some_and(|stage| stage.retired) {
         row.faults.push(refused(plain()));
     }
-    if !w.cx.has_role(def.field(moving.field).app.as_str(), &transition.roles) {
+    // Whose move it is was looked at when it was asked for.
+    let is_flows = w.flow.get().is_some();
+    if !is_flows && !w.cx.has_role(def.field(moving.field).app.as_str(), &transition.roles) {
         row.faults.push(refused(worded()));
     }
     let key = (Name::parse(from), Name::parse(&moving.to));
@@ -119,6 +122,25 @@ fn allowed(w: &Writer<'_>, slice: &Slice<'_>, row: &mut Row, pipeline: &Pipeline
         missing(w, slice, row, def.find(ask.as_str()).map(|field| field.id), None);
     }
     checklist(w, slice, row, pipeline, moving, from);
+    if let Some(approval) = transition.approval.as_ref().filter(|_| !is_flows) {
+        let flow = format!("{}.{approval}", def.field(moving.field).app);
+        match w.app.flows.find(&flow).filter(|plan| plan.entity == def.id) {
+            Some(_) => row.awaits = Some(Awaited { flow, moving: moving.clone(), begun: None }),
+            None => row.faults.push(refused(worded())),
+        }
+    }
+}
+
+/// What has to be approved first stays as it is: everything was checked as it would be.
+pub(crate) fn hold(slice: &mut Slice<'_>) {
+    for row in slice.rows.iter_mut().filter(|row| row.is_well()) {
+        let (Some(_), Some(before)) = (&row.awaits, &row.before) else { continue };
+        row.after = Vec::clone(before);
+        row.sent.clear();
+        row.set.clear();
+        row.lines.clear();
+        row.moving = None;
+    }
 }
 
 /// Steps of the stage that is left: done, or skipped with a reason.

@@ -65,7 +65,7 @@ pub(crate) fn delete(w: &Writer<'_>, entity: EntityId, id: Uuid, version: Option
     }
     consequences::run(w, touched, None)?;
     crate::approvals::after_changes(w)?;
-    Ok(Written { id, version: current + 1, outcome: Outcome::Deleted, json: None, left_sight: true })
+    Ok(Written { id, version: current + 1, outcome: Outcome::Deleted, json: None, left_sight: true, approval: None })
 }
 
 /// Puts a record into the bin that was merged into another, which holds already what pointed at it.
@@ -239,7 +239,7 @@ pub(crate) fn restore(w: &Writer<'_>, entity: EntityId, id: Uuid) -> Result<Writ
     }
     consequences::run(w, touched, None)?;
     crate::approvals::after_changes(w)?;
-    Ok(Written { id, version, outcome: Outcome::Restored, json: None, left_sight: false })
+    Ok(Written { id, version, outcome: Outcome::Restored, json: None, left_sight: false, approval: None })
 }
 
 /// The changes that were made together with the record's last deletion.

@@ -109,6 +109,17 @@ pub(crate) struct Moving {
     pub(crate) skip: IndexMap<String, String>,
 }
 
+/// An approval that a move has to pass first.
+#[derive(Clone, Debug)]
+pub(crate) struct Awaited {
+    /// The flow, qualified.
+    pub(crate) flow: String,
+    /// The move.
+    pub(crate) moving: Moving,
+    /// The instance that was begun for it.
+    pub(crate) begun: Option<Uuid>,
+}
+
 /// One record on its way down the list.
 #[derive(Debug)]
 pub(crate) struct Row {
@@ -122,6 +133,8 @@ pub(crate) struct Row {
     pub(crate) set: BTreeSet<FieldId>,
     pub(crate) lines: Vec<SentLines>,
     pub(crate) moving: Option<Moving>,
+    /// The approval that must pass before it moves.
+    pub(crate) awaits: Option<Awaited>,
     pub(crate) faults: Vec<Violation>,
     pub(crate) failed: Option<Error>,
     pub(crate) outcome: Option<Outcome>,
@@ -143,6 +156,7 @@ impl Row {
             set: BTreeSet::new(),
             lines: Vec::new(),
             moving: None,
+            awaits: None,
             faults: Vec::new(),
             failed: None,
             outcome: None,

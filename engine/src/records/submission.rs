@@ -76,6 +76,8 @@ pub struct Written {
     pub json: Option<Vec<u8>>,
     /// Whether the record left the caller's sight: it is answered without.
     pub left_sight: bool,
+    /// The approval that was begun instead: the record moves once it has passed.
+    pub approval: Option<Uuid>,
 }
 
 /// What happened to a record; closed.

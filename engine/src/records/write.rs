@@ -67,12 +67,23 @@ fn through_the_list(w: &Writer<'_>, slice: &mut Slice<'_>, sent: &[&Values]) -> 
     lines::accept(w, slice)?;
     permit::after(w, slice)?;
     integrity::check(w, slice)?;
+    moves::hold(slice);
     crate::files::attach::hang(w, slice)?;
     persist::persist(w, slice)?;
     let touched = persist::touched(slice);
     let touched = lines::write(w, slice, touched)?;
     consequences::run(w, touched, Some(slice))?;
-    crate::approvals::after_changes(w)
+    crate::approvals::after_changes(w)?;
+    for (row, values) in slice.rows.iter_mut().zip(sent).filter(|(row, _)| row.is_well()) {
+        let Some(awaited) = &mut row.awaits else { continue };
+        match w.tx.savepoint(|_| crate::approvals::begin_move(w, slice.def, row.id, awaited, values)) {
+            Ok(begun) => awaited.begun = begun,
+            Err(Error::Store(fault)) => return Err(Error::Store(fault)),
+            Err(Error::Invalid(faults)) => row.faults.extend(faults),
+            Err(error) => row.failed = Some(error),
+        }
+    }
+    Ok(())
 }
 
 /// Values as they were sent.
@@ -181,5 +192,6 @@ fn result_of(row: Row) -> Result<Written, Error> {
         outcome: row.outcome.unwrap_or(Outcome::Unchanged),
         json: None,
         left_sight: row.left_sight,
+        approval: row.awaits.and_then(|awaited| awaited.begun),
     })
 }

@@ -94,11 +94,15 @@ async fn submit(stage: &mut Stage, step: &Step) -> Result<(), Failure> {
         values: stage.record_values(&cx, &entity, step)?,
         select: stage.select(step)?,
         opinion: step.get("opinion").and_then(Json::as_str).map(str::to_owned),
+        seq: None,
         request: None,
     };
     stage.engine.submit(&cx, begin).await?;
     Ok(())
 }
+
+/// A picture, as small as one can be.
+const DRAWN: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\0\0\0\0\x3a\x7e\x9b\x55\0\0\0\nIDATx\x9cc`\0\0\0\x02\0\x01\x48\xaf\xa4\x71\0\0\0\0IEND\xaeB`\x82";
 
 /// What a step asks, against the state as it is now.
 pub(super) async fn prepare(stage: &Stage, step: &Step, verb: &'static str) -> Result<(Ctx, Ask), Failure> {
@@ -134,7 +138,7 @@ pub(super) async fn prepare(stage: &Stage, step: &Step, verb: &'static str) -> R
         "take_back" => AskFor::TakeBack,
         "revoke" => AskFor::Revoke,
         "urge" => AskFor::Urge,
-        "comment" => AskFor::Comment { mentions: Vec::new(), files: Vec::new() },
+        "comment" => AskFor::Comment { mentions: Vec::new() },
         "claim" => AskFor::Claim,
         "release" => AskFor::Release,
         _ => AskFor::Admin(admin(stage, step)?),
@@ -144,10 +148,15 @@ pub(super) async fn prepare(stage: &Stage, step: &Step, verb: &'static str) -> R
         AskFor::Withdraw | AskFor::TakeBack | AskFor::Revoke | AskFor::Urge | AskFor::Comment { .. } | AskFor::Admin(_) | AskFor::RemoveSign { .. }
     );
     let of = stage.engine.approval_meant(&cx, record, named("step"), on_task).await?;
+    // A signature is drawn here: a picture of the person's, uploaded for this decision.
+    let signature = match step.get("signature").filter(|wanted| **wanted == Json::Bool(true)) {
+        Some(_) => Some(stage.engine.put_file(&cx, "signature.png", DRAWN).await?.to_json()),
+        None => step.get("signature").cloned(),
+    };
     let ask = Ask {
         values: stage.record_values(&cx, &entity, step)?,
         opinion: named("opinion").map(str::to_owned),
-        signature: step.get("signature").cloned(),
+        signature,
         select: stage.select(step)?,
         ..Ask::new(of, what)
     };

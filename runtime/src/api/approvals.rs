@@ -3,7 +3,7 @@
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{delete, get, post};
 use chrono::{DateTime, Utc};
@@ -90,6 +90,30 @@ impl Asked {
         uuid(key, &self.needed(key)?)
     }
 
+    fn number(&self, key: &str) -> Result<Option<i64>, Problem> {
+        match self.map.get(key) {
+            None | Some(Json::Null) => Ok(None),
+            Some(number) => number.as_i64().map(Some).ok_or_else(|| expected(key, "3")),
+        }
+    }
+
+    /// An uploaded file: `{"id": …}`.
+    fn file(&self, key: &str) -> Result<Option<Json>, Problem> {
+        match self.map.get(key) {
+            None | Some(Json::Null) => Ok(None),
+            Some(json) if json.is_object() => Ok(Some(json.clone())),
+            Some(_) => Err(expected(key, "{\"id\": \"…\"}")),
+        }
+    }
+
+    fn files(&self) -> Result<Vec<Json>, Problem> {
+        match self.map.get("files") {
+            None | Some(Json::Null) => Ok(Vec::new()),
+            Some(Json::Array(items)) if items.iter().all(Json::is_object) => Ok(items.clone()),
+            Some(_) => Err(expected("files", "[{\"id\": \"…\"}]")),
+        }
+    }
+
     fn people(&self, key: &str) -> Result<Vec<Uuid>, Problem> {
         match self.map.get(key) {
             None | Some(Json::Null) => Ok(Vec::new()),
@@ -135,19 +159,24 @@ fn told(done: &Done) -> Json {
     json!({"id": done.id, "state": done.state.as_str(), "seq": done.seq})
 }
 
-/// `{"flow", "record", "values", "select", "opinion"}`.
+/// `{"flow", "record", "values", "select", "opinion"}`; what came back goes on with the same, and `seq`.
 async fn begin(State(state): State<RuntimeState>, caller: Caller, headers: HeaderMap, body: JsonBody) -> Result<Response, Problem> {
-    let asked = Asked::read(&headers, "POST /approvals", body, &["flow", "record", "values", "select", "opinion"])?;
+    let asked = Asked::read(&headers, "POST /approvals", body, &["flow", "record", "values", "select", "opinion", "seq"])?;
     let begin = Begin {
         flow: asked.needed("flow")?,
         record: asked.person("record")?,
         select: asked.select()?,
         opinion: asked.text("opinion")?,
+        seq: asked.number("seq")?,
         request: asked.request.clone(),
         values: asked.values,
     };
     let done = state.engine().submit(&caller.cx, begin).await?;
-    Ok(answer::json(StatusCode::CREATED, &told(&done)))
+    let mut response = answer::json(if done.is_new { StatusCode::CREATED } else { StatusCode::OK }, &told(&done));
+    if let Some(location) = done.is_new.then(|| HeaderValue::from_str(&format!("/api/v1/approvals/{}", done.id)).ok()).flatten() {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
 }
 
 async fn tasks(State(state): State<RuntimeState>, caller: Caller, query: Query) -> Result<Response, Problem> {
@@ -196,7 +225,7 @@ async fn forecast(State(state): State<RuntimeState>, caller: Caller, headers: He
     Ok(answer::ok(&json!({"steps": told.steps.iter().map(step).collect::<Vec<_>>(), "choose": told.choose, "uncertain": told.uncertain})))
 }
 
-const DECIDE: &[&str] = &["opinion", "values", "signature", "select", "seq"];
+const DECIDE: &[&str] = &["opinion", "values", "signature", "files", "select", "seq"];
 const WORDS: &[&str] = &["opinion", "seq"];
 
 async fn on_task(
@@ -208,7 +237,7 @@ async fn on_task(
 ) -> Result<Response, Problem> {
     let known: &[&str] = match verb.as_str() {
         "approve" | "reject" => DECIDE,
-        "return" => &["opinion", "to", "resubmit", "seq"],
+        "return" => &["opinion", "to", "resubmit", "files", "seq"],
         "transfer" | "delegate" => &["opinion", "to", "seq"],
         "add_sign" => &["opinion", "where", "users", "mode", "seq"],
         "remove_sign" => &["opinion", "user", "seq"],
@@ -258,9 +287,10 @@ async fn on_task(
 async fn done(state: &RuntimeState, caller: &Caller, of: Uuid, what: AskFor, asked: Asked) -> Result<Response, Problem> {
     let ask = Ask {
         opinion: asked.text("opinion")?,
-        signature: asked.map.get("signature").filter(|json| !json.is_null()).cloned(),
+        signature: asked.file("signature")?,
         select: asked.select()?,
-        seq: asked.map.get("seq").and_then(Json::as_i64),
+        files: asked.files()?,
+        seq: asked.number("seq")?,
         request: asked.request.clone(),
         values: asked.values,
         ..Ask::new(of, what)
@@ -288,10 +318,7 @@ async fn on_instance(
         "revoke" => AskFor::Revoke,
         "urge" => AskFor::Urge,
         "take_back" => AskFor::TakeBack,
-        "comment" => AskFor::Comment {
-            mentions: asked.people("mentions")?,
-            files: asked.map.get("files").and_then(Json::as_array).cloned().unwrap_or_default(),
-        },
+        "comment" => AskFor::Comment { mentions: asked.people("mentions")? },
         _ => AskFor::Copy { people: asked.people("people")? },
     };
     done(&state, &caller, id(&instance)?, what, asked).await

@@ -52,7 +52,10 @@ fn result(result: Result<Written, engine::Error>) -> Json {
                 Outcome::Deleted => 204,
                 Outcome::Updated | Outcome::Unchanged | Outcome::Restored => 200,
             };
-            json!({"status": status, "id": written.id, "version": written.version})
+            match written.approval {
+                Some(approval) => json!({"status": 202, "id": written.id, "version": written.version, "approval": approval}),
+                None => json!({"status": status, "id": written.id, "version": written.version}),
+            }
         }
         Err(error) => {
             let (status, body) = Problem::from(error).parts();

@@ -11,6 +11,7 @@ use engine::Submission;
 use engine::records::{Batch, Idempotency, Shape, Written};
 use indexmap::IndexMap;
 use model::{Code, EntityId, Input, Message, Name, Violation};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::lists::{asked, page};
@@ -97,7 +98,7 @@ async fn change(
     let mut values = body.into_map()?;
     let version = version(&headers, &mut values)?;
     let written = write(&state, &caller, entity, Submission::Update { id, version, values }, shape, idempotency).await?;
-    Ok(shown(StatusCode::OK, written))
+    Ok(moved(written))
 }
 
 async fn remove(
@@ -151,7 +152,15 @@ async fn step(
     let version = version(&headers, &mut asked_for)?;
     let submission = moving(id, version, asked_for)?;
     let written = write(&state, &caller, entity, submission, shape, idempotency).await?;
-    Ok(shown(StatusCode::OK, written))
+    Ok(moved(written))
+}
+
+/// A record that was changed; of a move that has to be approved first, the approval that was begun.
+fn moved(written: Written) -> Response {
+    match written.approval {
+        Some(approval) => answer::json(StatusCode::ACCEPTED, &json!({"approval": approval})),
+        None => shown(StatusCode::OK, written),
+    }
 }
 
 fn moving(id: uuid::Uuid, version: Option<i64>, body: IndexMap<String, Input>) -> Result<Submission, Problem> {

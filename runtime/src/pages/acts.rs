@@ -421,7 +421,7 @@ pub(super) async fn comment(State(state): State<RuntimeState>, Path(id): Path<Uu
     let (mentions, faults) = deciders::people(&state, &page, &fields, "_mention").await?;
     let done = if faults.is_empty() {
         let files = files.iter().map(|file| json!({"id": file.id})).collect();
-        let ask = Ask { opinion: fields.filled("_text").map(str::to_owned), ..Ask::new(id, AskFor::Comment { mentions, files }) };
+        let ask = Ask { opinion: fields.filled("_text").map(str::to_owned), files, ..Ask::new(id, AskFor::Comment { mentions }) };
         state.engine().ask_approval(&page.cx, ask).await
     } else {
         Err(Error::Invalid(faults))

@@ -52,6 +52,7 @@ pub(super) async fn move_to(State(state): State<RuntimeState>, Path((entity, id)
     let done = if faults.is_empty() { write(&state, page, &entity, submission).await } else { Err(Error::Invalid(faults)) };
     match done {
         Ok(written) if written.left_sight => Ok(Redirect::to(&format!("/r/{}?done=moved", def.name)).into_response()),
+        Ok(written) if written.approval.is_some() => Ok(back(def, id, "awaits")),
         Ok(_) => Ok(Redirect::to(&format!("/r/{}/{id}?done=moved&from={}", def.name, before.unwrap_or_default())).into_response()),
         Err(error @ Error::Invalid(_)) => {
             let failed = Failed { error: &error, values, offers };

@@ -13,6 +13,7 @@ use crate::http::query::Query;
 const DEEDS: &[&str] = &[
     "deleted",
     "moved",
+    "awaits",
     "converted",
     "pressed",
     "saved",

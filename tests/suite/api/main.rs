@@ -6,6 +6,7 @@
 mod access;
 mod accounts;
 mod aggregate;
+mod approval_rights;
 mod approvals;
 mod apps;
 mod automations;

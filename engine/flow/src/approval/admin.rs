@@ -5,7 +5,7 @@ use model::doc::approval::IfInitiator;
 use uuid::Uuid;
 
 use super::command::{AdminAct, Refusal, Result as As};
-use super::effect::Notice;
+use super::effect::{Effect, Notice};
 use super::event::{Event, Reason};
 use super::instance::{Seat, State, TokenId, TokenState, VisitId, VisitOutcome};
 use super::machine::Machine;
@@ -56,6 +56,11 @@ impl Machine<'_> {
             }
         }
         for (token, at) in parked {
+            if self.instance.token(token).is_some_and(|token| token.at_end) {
+                self.emit(Event::Unparked { token });
+                self.effects.push(Effect::Move { token: Some(token) });
+                continue;
+            }
             let back = self.instance.token(token).is_some_and(|token| token.back);
             self.stop(token, VisitOutcome::Cancelled, Some(&Reason::Admin));
             self.emit(Event::Unparked { token });
@@ -184,7 +189,11 @@ impl Machine<'_> {
         if state == State::Approved && self.is_own() && asked {
             return Err(Refusal::Forbidden);
         }
+        let moves = state == State::Approved && self.is_to_move();
         self.over(state, self.actor.person, opinion, Some(Reason::Admin));
+        if moves {
+            self.effects.push(Effect::Move { token: None });
+        }
         Ok(())
     }
 }

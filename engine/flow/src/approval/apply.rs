@@ -34,13 +34,25 @@ impl Instance {
 
     fn push_token(&mut self, id: TokenId, parent: Option<TokenId>, branch: Option<(Name, Name)>, at: &Name, state: TokenState) {
         let before = parent.and_then(|parent| self.token(parent)).map(|parent| parent.before.clone()).unwrap_or_default();
-        self.tokens.push(Token { id, parent, branch, at: at.clone(), state, before, straight: None, parked: None, back: false, acted: false });
+        self.tokens.push(Token {
+            id,
+            parent,
+            branch,
+            at: at.clone(),
+            state,
+            before,
+            straight: None,
+            parked: None,
+            back: false,
+            acted: false,
+            at_end: false,
+        });
     }
 
     /// Takes in what happened.
     pub fn apply(&mut self, event: &Event) {
         match event {
-            Event::Submitted { by, at, select, watched, .. } => {
+            Event::Submitted { by, at, select, watched, moves, .. } => {
                 if self.round == 0 {
                     self.initiator = *by;
                     self.submitted_at = Some(*at);
@@ -48,6 +60,7 @@ impl Instance {
                 self.round += 1;
                 self.state = State::Running;
                 self.watched.clone_from(watched);
+                self.moves |= moves;
                 for (node, people) in select {
                     self.select.insert(node.clone(), people.clone());
                 }
@@ -63,6 +76,7 @@ impl Instance {
                     token.state = TokenState::Active;
                     token.back = *back;
                     token.parked = None;
+                    token.at_end = false;
                 });
             }
             Event::Forked { token, node, open, finished } => {
@@ -258,9 +272,11 @@ impl Instance {
             Event::Suspended { .. } => self.suspended = true,
             Event::Resumed { .. } => self.suspended = false,
             Event::Unlocked { .. } => self.unlocked = true,
+            Event::Moving { token } => self.change_token(*token, |token| token.at_end = true),
             Event::Jumped { token, .. } => {
                 self.state = State::Running;
                 self.change_token(*token, |token| {
+                    token.at_end = false;
                     token.straight = None;
                     token.parked = None;
                     token.before.clear();

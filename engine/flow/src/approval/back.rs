@@ -10,7 +10,7 @@ use super::command::Refusal;
 use super::event::Event;
 use super::facts::Told;
 use super::instance::{SeatState, State, Straight, StraightSplit, TokenId, TokenState, VisitId, VisitOutcome};
-use super::machine::Machine;
+use super::machine::{Enclosed, Machine};
 
 /// How it goes back.
 #[derive(Clone, Copy, Default)]
@@ -25,7 +25,14 @@ pub(crate) struct Way<'a> {
 
 impl Machine<'_> {
     /// One seat sends it back.
-    pub(crate) fn send_back(&mut self, seat: u32, to: &str, opinion: Option<&str>, straight: Option<bool>) -> Result<(), Refusal> {
+    pub(crate) fn send_back(
+        &mut self,
+        seat: u32,
+        to: &str,
+        opinion: Option<&str>,
+        straight: Option<bool>,
+        enclosed: Enclosed<'_>,
+    ) -> Result<(), Refusal> {
         let (seat, node, doc) = self.own_task(seat)?;
         self.may_decide(doc, self.actor.person)?;
         if self.instance.reverse {
@@ -57,7 +64,7 @@ impl Machine<'_> {
             Resubmit::Straight => true,
             Resubmit::Ask => straight.unwrap_or(false),
         };
-        self.vote(seat.id, SeatState::Returned, self.actor.person, opinion, None, None);
+        self.vote(seat.id, SeatState::Returned, self.actor.person, opinion, enclosed, None);
         let way = Way { straight, by: self.actor.person, opinion };
         if self.go_back(seat.visit, token, &node.name, &target, way) { Ok(()) } else { Err(Refusal::TargetRefused) }
     }

@@ -117,6 +117,8 @@ pub enum Do {
         select: Selection,
         /// In words.
         opinion: Option<String>,
+        /// Whether a move of the record waits for it.
+        moves: bool,
     },
     /// Vote.
     Decide {
@@ -128,6 +130,8 @@ pub enum Do {
         opinion: Option<String>,
         /// The signature.
         signature: Option<Json>,
+        /// What hangs on it.
+        files: Vec<Json>,
         /// Who was chosen.
         select: Selection,
     },
@@ -141,6 +145,8 @@ pub enum Do {
         opinion: Option<String>,
         /// Whether it comes straight back, where the flow asks.
         straight: Option<bool>,
+        /// What hangs on it.
+        files: Vec<Json>,
     },
     /// Hand it on.
     Transfer {
@@ -257,6 +263,13 @@ pub enum Do {
         /// What went wrong.
         error: Option<String>,
     },
+    /// The move that waited was made.
+    Moved {
+        /// The token that waits for it.
+        token: TokenId,
+        /// What went wrong.
+        error: Option<String>,
+    },
     /// Flows were started.
     Started {
         /// The token that stands, or stood, there.
@@ -328,9 +341,6 @@ pub enum Refusal {
     /// Something is missing.
     #[error("`{0}` is missing")]
     Required(&'static str),
-    /// Somebody must be chosen for a step.
-    #[error("nobody was chosen for `{0}`")]
-    SelectionRequired(Name),
     /// There is no such person, or they have left.
     #[error("`{0}` names nobody who is there")]
     BadPerson(&'static str),

@@ -10,7 +10,7 @@ use super::command::{Refusal, Selection};
 use super::effect::Notice;
 use super::event::{Event, Reason};
 use super::instance::{Seat, SeatId, SeatState, State, TokenId, TokenState, Visit, VisitId, VisitOutcome};
-use super::machine::Machine;
+use super::machine::{Enclosed, Machine};
 use super::quorum::outcome;
 use super::timer::TimerKind;
 use super::{Ballot, Vote};
@@ -18,7 +18,7 @@ use super::{MAX_VISITS, URGE_EVERY};
 
 impl Machine<'_> {
     /// Begins, or comes back after a return.
-    pub(crate) fn submit(&mut self, select: &Selection, opinion: Option<&str>) -> Result<(), Refusal> {
+    pub(crate) fn submit(&mut self, select: &Selection, opinion: Option<&str>, moves: bool) -> Result<(), Refusal> {
         match self.instance.state {
             State::None => {}
             State::Returned => return self.resubmit(select, opinion),
@@ -28,7 +28,7 @@ impl Machine<'_> {
         self.may_select(select, ApproverBy::InitiatorSelects)?;
         let watched = self.facts.watched()?;
         let by = self.actor.person;
-        self.emit(Event::Submitted { by, at: self.now, select: select.clone(), watched, opinion: opinion.map(str::to_owned) });
+        self.emit(Event::Submitted { by, at: self.now, select: select.clone(), watched, opinion: opinion.map(str::to_owned), moves });
         self.begin();
         Ok(())
     }
@@ -56,8 +56,8 @@ impl Machine<'_> {
         let Some((visit, token, _)) = self.node_of(seat.visit) else { return Err(Refusal::TaskClosed) };
         let watched = self.facts.watched()?;
         let by = self.actor.person;
-        self.emit(Event::Submitted { by, at: self.now, select: select.clone(), watched, opinion: opinion.map(str::to_owned) });
-        self.vote(seat.id, SeatState::Approved, by, opinion, None, None);
+        self.emit(Event::Submitted { by, at: self.now, select: select.clone(), watched, opinion: opinion.map(str::to_owned), moves: false });
+        self.vote(seat.id, SeatState::Approved, by, opinion, Enclosed::default(), None);
         self.close(visit, VisitOutcome::Passed, None);
         self.after(token, &first);
         Ok(())
@@ -360,5 +360,23 @@ impl Machine<'_> {
             None => self.after(token, &node),
         }
         Ok(())
+    }
+
+    /// The move that waited was made: it is approved; or it could not be made, and stands still with the reason.
+    pub(crate) fn moved(&mut self, token: TokenId, error: Option<&str>) {
+        let waits = |token: &&super::Token| token.state == TokenState::Active && token.at_end;
+        let Some(at) = self.instance.token(token).filter(waits).map(|token| token.at.clone()) else { return };
+        match error {
+            Some(reason) => self.park(token, &at, reason.to_owned()),
+            None => {
+                self.emit(Event::TokenEnded { token });
+                self.over(State::Approved, None, None, None);
+            }
+        }
+    }
+
+    /// Whether the move that waits is to be made when everybody has agreed.
+    pub(crate) fn is_to_move(&self) -> bool {
+        self.instance.moves && !self.instance.reverse && !self.ahead
     }
 }

@@ -1,13 +1,12 @@
 //! In charge of votes: who may, what must be said with them.
 
 use model::doc::approval::{ApproverBy, DecisionDoc, IfInitiator, Mode, OpinionRule};
-use serde_json::Value as Json;
 use uuid::Uuid;
 
 use super::command::{Refusal, Selection, Verdict};
 use super::event::Event;
 use super::instance::{Group, Place, Seat, SeatId, SeatState, State};
-use super::machine::Machine;
+use super::machine::{Enclosed, Machine};
 use super::plan::Node;
 
 impl<'a> Machine<'a> {
@@ -41,7 +40,7 @@ impl<'a> Machine<'a> {
         seat: SeatId,
         verdict: Verdict,
         opinion: Option<&str>,
-        signature: Option<&Json>,
+        enclosed: Enclosed<'_>,
         select: &Selection,
     ) -> Result<(), Refusal> {
         let (seat, node, doc) = self.own_task(seat)?;
@@ -55,7 +54,7 @@ impl<'a> Machine<'a> {
             if wanted && opinion.is_none() {
                 return Err(Refusal::Required("opinion"));
             }
-            if doc.signature && verdict == Verdict::Approve && signature.is_none_or(Json::is_null) {
+            if doc.signature && verdict == Verdict::Approve && enclosed.signature.is_none() {
                 return Err(Refusal::Required("signature"));
             }
         }
@@ -68,7 +67,7 @@ impl<'a> Machine<'a> {
             Verdict::Approve if self.has_followers(&seat) => SeatState::Ahead,
             Verdict::Approve => SeatState::Approved,
         };
-        self.vote(seat.id, state, self.actor.person, opinion, signature, None);
+        self.vote(seat.id, state, self.actor.person, opinion, enclosed, None);
         if verdict == Verdict::Reject {
             self.end_groups(&seat);
         }

@@ -9,7 +9,7 @@ use super::command::{Refusal, SignMode};
 use super::effect::Notice;
 use super::event::{Event, Reason};
 use super::instance::{Place, Seat, SeatId, SeatState, State, TokenId, TokenState, VisitId, VisitOutcome};
-use super::machine::Machine;
+use super::machine::{Enclosed, Machine};
 use super::timer::{Timer, TimerId, TimerKind};
 
 impl Machine<'_> {
@@ -65,7 +65,14 @@ impl Machine<'_> {
                 for group in self.groups_of(&seat) {
                     self.close_seats(&group.seats, SeatState::NotNeeded);
                 }
-                self.vote(seat.id, if yes { SeatState::Approved } else { SeatState::Rejected }, None, None, None, Some(Reason::Timeout));
+                self.vote(
+                    seat.id,
+                    if yes { SeatState::Approved } else { SeatState::Rejected },
+                    None,
+                    None,
+                    Enclosed::default(),
+                    Some(Reason::Timeout),
+                );
                 self.settle(seat.visit);
                 Ok(())
             }

@@ -52,6 +52,11 @@ pub enum Effect {
         /// The token that waits for them.
         token: Option<TokenId>,
     },
+    /// Make the move that waited.
+    Move {
+        /// The token that waits for it; none where the instance is over already, so that it must not fail.
+        token: Option<TokenId>,
+    },
     /// Start another flow.
     Start {
         /// The token that stands there.

@@ -60,6 +60,9 @@ pub enum Event {
         watched: Json,
         /// In words.
         opinion: Option<String>,
+        /// Whether a move of the record waits for it.
+        #[serde(default)]
+        moves: bool,
     },
     /// The first token was made.
     Begun {
@@ -148,8 +151,11 @@ pub enum Event {
         at: DateTime<Utc>,
         /// In words.
         opinion: Option<String>,
-        /// The signature.
+        /// The signature: the picture, what was signed, by which seat, when.
         signature: Option<Json>,
+        /// What hangs on it.
+        #[serde(default)]
+        files: Vec<Json>,
         /// Why, where nobody acted.
         reason: Option<Reason>,
         /// The watched fields as they were.
@@ -367,6 +373,11 @@ pub enum Event {
         at: String,
         /// What went wrong.
         error: Option<String>,
+    },
+    /// Everybody agreed: the move that waited is made.
+    Moving {
+        /// The token that waits for it.
+        token: TokenId,
     },
     /// A flow was started.
     ChildStarted {

@@ -57,7 +57,7 @@ pub fn forecast(flow: &Flow, instance: &Instance, initiator: Option<Uuid>, facts
         machine.obey(act).map(|()| machine.finish(there))
     };
     if matches!(there.state, State::None | State::Returned) {
-        let act = Do::Submit { select: Selection::new(), opinion: None };
+        let act = Do::Submit { select: Selection::new(), opinion: None, moves: false };
         match obey(&there, Actor { person: initiator, manages: true }, &act) {
             Ok(step) => there = step.instance,
             Err(refusal) => told.uncertain = Some(Uncertain::Stuck(refusal.to_string())),
@@ -66,7 +66,7 @@ pub fn forecast(flow: &Flow, instance: &Instance, initiator: Option<Uuid>, facts
     for _ in 0..MOST {
         let next = there.tasks().find(|seat| matches!(seat.state, SeatState::Open | SeatState::Delegated | SeatState::Unclaimed)).map(|seat| seat.id);
         let Some(seat) = next.filter(|_| there.state == State::Running) else { break };
-        let act = Do::Decide { seat, verdict: Verdict::Approve, opinion: None, signature: None, select: Selection::new() };
+        let act = Do::Decide { seat, verdict: Verdict::Approve, opinion: None, signature: None, files: Vec::new(), select: Selection::new() };
         match obey(&there, Actor { person: None, manages: true }, &act) {
             Ok(step) => there = step.instance,
             Err(refusal) => {

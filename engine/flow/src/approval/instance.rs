@@ -136,6 +136,9 @@ pub struct Token {
     pub back: bool,
     /// Whether the system did something since the last decision of people.
     pub acted: bool,
+    /// Whether it has come to the end and waits for the move that is to be made there.
+    #[serde(default)]
+    pub at_end: bool,
 }
 
 /// How a visit ended; closed.
@@ -406,6 +409,9 @@ pub struct Instance {
     pub unlocked: bool,
     /// Whether a person has decided.
     pub decided: bool,
+    /// Whether a move of the record waits for it: it is approved once that is made.
+    #[serde(default)]
+    pub moves: bool,
     /// The positions.
     pub tokens: Vec<Token>,
     /// The activations of steps.

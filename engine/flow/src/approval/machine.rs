@@ -21,6 +21,13 @@ use super::quorum::{Ballot, Outcome, Vote, outcome};
 use super::timer::{TimerChange, TimerKind};
 use super::{MAX_VISITS, Place};
 
+/// What comes with a vote beside words.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Enclosed<'a> {
+    pub(crate) signature: Option<&'a Json>,
+    pub(crate) files: &'a [Json],
+}
+
 /// One command at work.
 pub(crate) struct Machine<'a> {
     pub(crate) flow: &'a Flow,
@@ -43,9 +50,13 @@ impl<'a> Machine<'a> {
     /// Does what is asked.
     pub(crate) fn obey(&mut self, act: &Do) -> Result<(), Refusal> {
         match act {
-            Do::Submit { select, opinion } => self.submit(select, opinion.as_deref()),
-            Do::Decide { seat, verdict, opinion, signature, select } => self.decide(*seat, *verdict, opinion.as_deref(), signature.as_ref(), select),
-            Do::Return { seat, to, opinion, straight } => self.send_back(*seat, to, opinion.as_deref(), *straight),
+            Do::Submit { select, opinion, moves } => self.submit(select, opinion.as_deref(), *moves),
+            Do::Decide { seat, verdict, opinion, signature, files, select } => {
+                self.decide(*seat, *verdict, opinion.as_deref(), Enclosed { signature: signature.as_ref(), files }, select)
+            }
+            Do::Return { seat, to, opinion, straight, files } => {
+                self.send_back(*seat, to, opinion.as_deref(), *straight, Enclosed { signature: None, files })
+            }
             Do::Transfer { seat, to, opinion } => self.transfer(*seat, *to, opinion.as_deref()),
             Do::Delegate { seat, to, opinion } => self.delegate(*seat, *to, opinion.as_deref()),
             Do::Opinion { seat, opinion } => self.give_opinion(*seat, opinion.as_deref()),
@@ -63,6 +74,10 @@ impl<'a> Machine<'a> {
             Do::Admin { act, opinion } => self.step_in(act, opinion.as_deref()),
             Do::Due { timer } => self.due(*timer),
             Do::Acted { at, token, error } => self.acted(at, *token, error.as_deref()),
+            Do::Moved { token, error } => {
+                self.moved(*token, error.as_deref());
+                Ok(())
+            }
             Do::Started { token, visit, node, children, error } => self.started((*token, *visit), node, children, error.as_deref()),
             Do::ChildEnded { child, state } => self.child_ended(*child, *state),
             Do::Changed => self.changed(),
@@ -186,6 +201,11 @@ impl<'a> Machine<'a> {
             if block.branch.is_some() && at.is_some_and(|owner| owner.kind.forks()) {
                 return self.arrive(token);
             }
+        }
+        if self.is_to_move() {
+            self.emit(Event::Moving { token });
+            self.effects.push(Effect::Move { token: Some(token) });
+            return;
         }
         self.emit(Event::TokenEnded { token });
         self.over(State::Approved, None, None, None);
@@ -409,7 +429,7 @@ impl<'a> Machine<'a> {
             match (told, group.place) {
                 (Outcome::Passed, Place::After) => self.emit(Event::SeatWaits { seat: of.id, state: SeatState::Approved }),
                 (Outcome::Passed, Place::Before | Place::Parallel) => self.open_seat(of.id),
-                (Outcome::Rejected, _) => self.vote(of.id, SeatState::Rejected, None, None, None, Some(Reason::Signers)),
+                (Outcome::Rejected, _) => self.vote(of.id, SeatState::Rejected, None, None, Enclosed::default(), Some(Reason::Signers)),
             }
             return true;
         }
@@ -439,7 +459,7 @@ impl<'a> Machine<'a> {
         state: SeatState,
         by: Option<Uuid>,
         opinion: Option<&str>,
-        signature: Option<&Json>,
+        enclosed: Enclosed<'_>,
         reason: Option<Reason>,
     ) {
         self.clear_seat(seat);
@@ -450,7 +470,8 @@ impl<'a> Machine<'a> {
             by,
             at: self.now,
             opinion: opinion.map(str::to_owned),
-            signature: signature.cloned(),
+            signature: enclosed.signature.cloned(),
+            files: enclosed.files.to_vec(),
             reason,
             watched,
         });
@@ -502,8 +523,8 @@ impl<'a> Machine<'a> {
             self.effects.push(Effect::CancelChildren { children });
         }
         // What it asked to be run and was not run yet is not wanted any more.
-        self.effects
-            .retain(|effect| !matches!(effect, Effect::Run { token: Some(there), .. } | Effect::Start { token: there, .. } if *there == token));
+        let of_token = |effect: &Effect| matches!(effect, Effect::Run { token: Some(there), .. } | Effect::Move { token: Some(there) } | Effect::Start { token: there, .. } if *there == token);
+        self.effects.retain(|effect| !of_token(effect));
         self.queue.retain(|(there, ..)| *there != token);
     }
 

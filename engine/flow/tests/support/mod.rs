@@ -119,6 +119,8 @@ pub struct Run {
     pub events: Vec<Event>,
     pub effects: Vec<flow::approval::Effect>,
     pub now: DateTime<Utc>,
+    /// Why a move that waits cannot be made.
+    pub immovable: Option<String>,
 }
 
 impl Run {
@@ -133,7 +135,7 @@ impl Run {
         world.departments.insert(dept(1), Department { parent: None, head: Some(who(8)) });
         world.watched.clone_from(&flow.settings.watched);
         let now = Utc.with_ymd_and_hms(2026, 1, 5, 9, 0, 0).single().expect("a moment");
-        Self { flow, world, instance: Instance::default(), events: Vec::new(), effects: Vec::new(), now }
+        Self { flow, world, instance: Instance::default(), events: Vec::new(), effects: Vec::new(), now, immovable: None }
     }
 
     pub fn submitted(document: Json) -> Self {
@@ -143,7 +145,7 @@ impl Run {
     }
 
     pub fn submit(&mut self) {
-        self.act(1, Do::Submit { select: BTreeMap::new(), opinion: None }).expect("it is submitted");
+        self.act(1, Do::Submit { select: BTreeMap::new(), opinion: None, moves: false }).expect("it is submitted");
     }
 
     /// Does something; the steps that the system would run are run at once.
@@ -157,8 +159,13 @@ impl Run {
         self.events.extend(events);
         self.effects.extend(effects.clone());
         for effect in effects {
-            if let flow::approval::Effect::Run { at, token } = effect {
-                self.act_as(Actor::default(), Do::Acted { at, token, error: None })?;
+            match effect {
+                flow::approval::Effect::Run { at, token } => self.act_as(Actor::default(), Do::Acted { at, token, error: None })?,
+                flow::approval::Effect::Move { token: Some(token) } => {
+                    let error = self.immovable.clone();
+                    self.act_as(Actor::default(), Do::Moved { token, error })?;
+                }
+                _ => {}
             }
         }
         Ok(())
@@ -178,7 +185,7 @@ impl Run {
 
     pub fn decide(&mut self, person: u32, verdict: Verdict) -> Result<(), Refusal> {
         let Some(seat) = self.task(person, None) else { return Err(Refusal::TaskClosed) };
-        self.act(person, Do::Decide { seat, verdict, opinion: None, signature: None, select: BTreeMap::new() })
+        self.act(person, Do::Decide { seat, verdict, opinion: None, signature: None, files: Vec::new(), select: BTreeMap::new() })
     }
 
     pub fn approve(&mut self, person: u32) -> Result<(), Refusal> {
@@ -191,7 +198,7 @@ impl Run {
 
     pub fn send_back(&mut self, person: u32, to: &str, straight: Option<bool>) -> Result<(), Refusal> {
         let Some(seat) = self.task(person, None) else { return Err(Refusal::TaskClosed) };
-        self.act(person, Do::Return { seat, to: to.to_owned(), opinion: None, straight })
+        self.act(person, Do::Return { seat, to: to.to_owned(), opinion: None, straight, files: Vec::new() })
     }
 
     /// Moves the clock and lets everything fall due, in order.

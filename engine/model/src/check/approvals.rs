@@ -21,7 +21,7 @@ const KEYS: [&str; 7] = ["start", "settings", "on_approved", "on_rejected", "on_
 /// What happens when a flow ends.
 const RESULTS: [&str; 5] = ["on_approved", "on_rejected", "on_withdrawn", "on_revoked", "on_ended"];
 /// How several decide.
-const MODES: [&str; 9] = ["any", "all", "sequential", "percent", "count", "weight", "random", "claim", "first"];
+const MODES: [&str; 8] = ["any", "all", "sequential", "percent", "count", "weight", "random", "claim"];
 /// What a step may do with a field.
 const ACCESS: [&str; 4] = ["hidden", "read", "write", "required"];
 /// What happens where nobody decides.
