@@ -54,7 +54,7 @@ impl Before<'_> {
     fn would(&self, act: Do) -> bool {
         match self.tried(act) {
             Ok(_) => true,
-            Err(refusal) => matches!(refusal, Refusal::Required(_) | Refusal::SelectionRequired(_) | Refusal::BadPerson(_)),
+            Err(refusal) => matches!(refusal, Refusal::Required(_) | Refusal::BadPerson(_)),
         }
     }
 
@@ -63,7 +63,7 @@ impl Before<'_> {
     }
 
     fn decide(&self, seat: u32, verdict: Verdict) -> Do {
-        Do::Decide { seat, verdict, opinion: words(), signature: Some(Json::Bool(true)), select: Selection::new() }
+        Do::Decide { seat, verdict, opinion: words(), signature: Some(Json::Bool(true)), files: Vec::new(), select: Selection::new() }
     }
 
     /// Where it may be sent back to, each place once.
@@ -72,7 +72,7 @@ impl Before<'_> {
         let mut seen: Vec<Name> = Vec::new();
         let mut found = Vec::new();
         for to in ["initiator".to_owned(), "previous".to_owned()].into_iter().chain(decisions) {
-            let Ok(step) = self.tried(Do::Return { seat, to: to.clone(), opinion: words(), straight: None }) else { continue };
+            let Ok(step) = self.tried(Do::Return { seat, to: to.clone(), opinion: words(), straight: None, files: Vec::new() }) else { continue };
             let went = step.events.iter().find_map(|event| match event {
                 Event::Returned { to, .. } => Some(to.clone()),
                 _ => None,
@@ -142,7 +142,7 @@ impl Before<'_> {
         };
         let comment = Do::Comment { text: WORDS.to_owned(), mentions: Vec::new(), files: Vec::new() };
         json!({
-            "submit": self.instance.state == State::Returned && self.would(Do::Submit { select: Selection::new(), opinion: words() }),
+            "submit": self.instance.state == State::Returned && self.would(Do::Submit { select: Selection::new(), opinion: words(), moves: false }),
             "withdraw": self.would(Do::Withdraw { opinion: words() }),
             "take_back": self.would(Do::TakeBack { opinion: words() }),
             "revoke": self.would(Do::Revoke { opinion: words() }),
@@ -228,9 +228,9 @@ impl Engine {
         let cx = cx.clone();
         self.store()
             .read(move |tx| {
-                let instance = rows::of_task(tx, id)?.map_or(id, |(instance, _)| instance);
+                let instance = rows::of_task(tx, id)?.map_or(id, |task| task.instance);
                 let row = rows::get(tx, instance)?.ok_or(Error::NotFound)?;
-                if !verbs::may_know(&cx, tx, &row)? {
+                if !verbs::may_know(&cx, tx, &row, &[])? {
                     return Err(Error::NotFound);
                 }
                 let facts = own_facts(&cx);

@@ -20,7 +20,6 @@ use crate::approvals::plan::FlowPlan;
 use crate::approvals::rows::{self, Row};
 use crate::ctx::{Cause, Ctx};
 use crate::error::Error;
-use crate::files::attach;
 use crate::records::slice::Writer;
 use crate::records::{ChangeNote, Idempotency, Submission, current_or_superseded, known, remember_answer, write};
 
