@@ -8,7 +8,7 @@
 use std::cell::RefCell;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use store::system::timer::{self, Timer};
@@ -71,6 +71,8 @@ impl<'a> Due<'a> {
 
 /// Timers of one transaction.
 const TIMERS: u32 = 64;
+/// How long one transaction goes on with timers.
+const SLICE: Duration = Duration::from_millis(20);
 /// The longest sleep: another process may have set a timer, or somebody the clock.
 const LOOK: Duration = Duration::from_secs(1);
 /// Rounds of `run_due` after which something sets itself off without end.
@@ -198,7 +200,13 @@ impl Engine {
 fn fire(engine: &Engine, cx: &Ctx, tx: &Tx) -> Result<(usize, Vec<ChangeNote>), Error> {
     let timers = timer::due(tx, cx.now, TIMERS)?;
     let (mut done, mut notes) = (Vec::new(), Vec::new());
+    let (started, mut count) = (Instant::now(), 0);
     for timer in &timers {
+        // Others write, too: what is left is due in the next transaction.
+        if count > 0 && started.elapsed() >= SLICE {
+            break;
+        }
+        count += 1;
         let Some(kind) = KINDS.iter().find(|kind| kind.name() == timer.kind) else {
             tracing::error!(kind = %timer.kind, "a timer of an unknown kind was dropped");
             done.push(timer.id);
@@ -223,7 +231,7 @@ fn fire(engine: &Engine, cx: &Ctx, tx: &Tx) -> Result<(usize, Vec<ChangeNote>), 
         }
     }
     timer::done(tx, &done)?;
-    Ok((timers.len(), notes))
+    Ok((count, notes))
 }
 
 /// What `work` gives; a panic is an error of it alone.

@@ -150,7 +150,7 @@ fn copies_never_block() {
     assert_eq!(copies, 1);
 }
 
-/// K11 and K14: what came back stays with the initiator, and the step that sent it asks again, whoever started it.
+/// K11: what came back stays with the initiator, and the step that sent it asks again, whoever started it.
 #[test]
 fn what_came_back_is_not_passed_silently() {
     let mut run = Run::submitted(json!({"entity": "quote", "settings": {"dedupe": "global"}, "steps": {
@@ -161,6 +161,31 @@ fn what_came_back_is_not_passed_silently() {
     run.submit();
     run.approve(2).expect("a yes");
     assert_eq!(run.instance.state, State::Approved, "a yes of this round counts for the same person");
+}
+
+/// K14: a step that was passed because the initiator alone would decide asks them when it comes back.
+#[test]
+fn a_step_that_was_skipped_asks_when_it_comes_back() {
+    let mut run = Run::submitted(json!({"entity": "quote", "steps": {
+        "a": asks(&[1], json!({"if_initiator": "skip"})), "b": asks(&[2], json!({"return": {"to": ["a"]}}))}, "root": ["a", "b"]}));
+    assert_eq!(run.open(), ["b"], "the initiator alone is left out on the way there");
+    run.send_back(2, "a", None).expect("back");
+    assert_eq!((run.instance.state, run.open(), run.holders()), (State::Running, vec!["a".to_owned()], vec![1]));
+    run.approve(1).expect("a yes");
+    assert_eq!((run.open(), run.holders()), (vec!["b".to_owned()], vec![2]));
+    run.approve(2).expect("a yes");
+    assert_eq!(run.instance.state, State::Approved);
+}
+
+/// K17: a department is no person, even under the same id.
+#[test]
+fn who_is_meant_has_a_kind() {
+    let mut run =
+        Run::new(json!({"entity": "quote", "steps": {"a": {"kind": "approve", "approvers": [{"by": "field", "field": "who"}]}}, "root": ["a"]}));
+    run.world.departments.insert(who(2), flow::approval::Department { parent: None, head: Some(who(3)) });
+    run.world.fields.insert("who".into(), vec![flow::approval::Subject::Department(who(2))]);
+    run.submit();
+    assert_eq!(run.holders(), [3]);
 }
 
 /// K12: those who were added have deadlines, too.

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::Duration;
 use flow::approval::{
-    Actor, AdminAct, AdminResult, Ballot, Do, Flow, Instance, Outcome, Place, Proxy, Refusal, SeatState, SignMode, State, TimerKind, TokenState,
-    Uncertain, Verdict, VisitOutcome, Vote, forecast, outcome,
+    Actor, AdminAct, AdminResult, Ballot, Do, Event, Flow, Instance, Outcome, Place, Proxy, Reason, Refusal, SeatState, SignMode, State, TimerKind,
+    Token, TokenState, Uncertain, Verdict, VisitOutcome, Vote, forecast, outcome,
 };
 use model::doc::approval::Mode;
 use proptest::prelude::*;
@@ -306,6 +306,88 @@ fn holds(run: &Run, before: &Instance) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// What must hold of each thing that happens, seen from the moment before it.
+fn happens(run: &Run, mut there: Instance, events: &[Event]) -> Result<(), TestCaseError> {
+    let amount = run.world.record.get("amount").copied().unwrap_or_default();
+    for event in events {
+        match event {
+            // P10: a join opens once, when every branch that was taken has come.
+            Event::Joined { token } => {
+                let own = |child: &&Token| child.parent == Some(*token) && child.state != TokenState::Ended;
+                prop_assert_eq!(there.token(*token).map(|token| token.state), Some(TokenState::Forked));
+                prop_assert!(there.tokens.iter().filter(own).count() > 0);
+                prop_assert!(there.tokens.iter().filter(own).all(|child| child.state == TokenState::Arrived));
+            }
+            // P11: one way, all ways, or those that fit.
+            Event::BranchTaken { node, branches } => {
+                let kind = run.flow.node(node.as_str()).map(|node| node.kind()).unwrap_or_default();
+                let all: Vec<String> = run.branches(node);
+                let last = all.len().saturating_sub(1);
+                let fit = |index: &usize| *index < last && amount > i64::try_from(*index).unwrap_or_default();
+                let mut expected: Vec<usize> = match kind {
+                    "exclusive" => (0..last).find(fit).into_iter().collect(),
+                    "inclusive" => (0..last).filter(fit).collect(),
+                    _ => (0..all.len()).collect(),
+                };
+                if expected.is_empty() {
+                    expected.push(last);
+                }
+                let expected: Vec<String> = expected.iter().map(|index| all[*index].clone()).collect();
+                let taken: Vec<String> = branches.iter().map(ToString::to_string).collect();
+                prop_assert_eq!(taken, expected, "{} of {}", kind, amount);
+            }
+            // P9: nobody votes in a visit that counts no more.
+            Event::Voted { seat, state, .. } => {
+                let visit = there.seat(*seat).and_then(|seat| there.visit(seat.visit));
+                prop_assert!(visit.is_some_and(|visit| !visit.superseded && visit.outcome.is_none()));
+                prop_assert!(there.seat(*seat).is_some_and(|seat| seat.state.is_open()), "{:?} of a seat that has voted", state);
+            }
+            // P16: what is taken over was said of the same figures, in this round, and needs no input here.
+            Event::VisitOpened { node, back, seats, .. } => {
+                let doc = run.flow.node(node.as_str()).and_then(|node| node.decision());
+                for seat in seats.iter().filter(|seat| seat.reason == Some(Reason::Earlier)) {
+                    let counts = |visit: &flow::approval::Visit| {
+                        !visit.superseded && visit.round == there.round && visit.outcome == Some(VisitOutcome::Passed)
+                    };
+                    let said = there.seats.iter().any(|was| {
+                        was.principal == seat.principal
+                            && was.state == SeatState::Approved
+                            && was.watched == seat.watched
+                            && there.visit(was.visit).is_some_and(counts)
+                    });
+                    prop_assert!(said && !*back);
+                    prop_assert!(doc.is_some_and(|doc| doc.fields.is_empty() && !doc.signature));
+                }
+            }
+            // P23: a deadline comes at its moment or later, once, and never to a seat that has voted.
+            Event::TimerFired { timer, at } => {
+                prop_assert!(*at >= timer.due && there.timers.contains(timer));
+                if let TimerKind::Deadline { seat, .. } = timer.kind {
+                    prop_assert!(there.seat(seat).is_some_and(|seat| seat.state.is_open()));
+                }
+            }
+            _ => {}
+        }
+        let count = |instance: &Instance| -> Vec<usize> {
+            let stands = |seat: &&u32| instance.seat(**seat).is_some_and(|seat| seat.state != SeatState::Removed);
+            instance.visits.iter().map(|visit| visit.order.iter().filter(stands).count()).collect()
+        };
+        let before = count(&there);
+        there.apply(event);
+        // P7: only adding and removing changes how many decide.
+        if !matches!(event, Event::SeatsAdded { .. } | Event::SeatRemoved { .. }) {
+            prop_assert!(count(&there).starts_with(&before));
+        }
+        // P21: back, only that one token goes on: all below it have ended.
+        if let Event::Returned { token, .. } = event {
+            let below = there.tokens.iter().filter(|child| child.parent == Some(*token));
+            prop_assert!(below.into_iter().all(|child| child.state == TokenState::Ended));
+        }
+    }
+    prop_assert_eq!(&there, &run.instance);
+    Ok(())
+}
+
 /// P8: whatever was done, people who are there bring it to an end.
 fn ends(run: &mut Run) -> Result<(), TestCaseError> {
     if run.instance.suspended {
@@ -354,7 +436,9 @@ fn ends(run: &mut Run) -> Result<(), TestCaseError> {
     end(run)
 }
 
+/// Only what stands still with its reason needs an administrator.
 fn end(run: &mut Run) -> Result<(), TestCaseError> {
+    prop_assert!(run.instance.parked().count() > 0, "a dead end: {:?}", run.instance.tokens);
     run.act(9, Do::Admin { act: AdminAct::End { result: AdminResult::Ended }, opinion: Some("stuck".into()) }).expect("an administrator ends it");
     prop_assert!(!run.instance.state.is_live());
     Ok(())
@@ -368,11 +452,13 @@ proptest! {
     fn laws((plan, moves) in (plan(), moves())) {
         let mut run = run_of(&plan);
         run.submit();
+        happens(&run, Instance::default(), &run.events)?;
         holds(&run, &Instance::default())?;
         for step in &moves {
             let before = run.instance.clone();
             let events = run.events.len();
             let done = play(&mut run, step);
+            happens(&run, before.clone(), &run.events[events..])?;
             if done.is_err() {
                 // A refused command changes nothing.
                 prop_assert_eq!(&run.instance, &before);

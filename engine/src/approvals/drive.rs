@@ -24,6 +24,8 @@ use crate::records::{ChangeNote, Submission, formulas, persist, write};
 
 /// Commands that one may set off: flows within flows, steps that are run.
 const MOST: usize = 10_000;
+/// Flows that one step starts at most: they begin in one transaction.
+const MOST_CHILDREN: usize = 200;
 
 /// What works on instances within one transaction.
 pub(crate) struct Driver<'a> {
@@ -78,12 +80,11 @@ impl<'a> Driver<'a> {
     /// Begins an instance; its id.
     pub(crate) fn start(&mut self, start: Start<'_>) -> Result<(Uuid, State), Error> {
         let (plan, def) = (start.plan, self.w.def(start.plan.entity));
-        self.tx.lock_key(&format!("approvals-of:{}", start.record))?;
         let row = self.w.tx.load(def, &[start.record], store::Lock::Change)?.pop().flatten();
         let cells = row.filter(|cells| is_live(def, cells)).ok_or(Error::NotFound)?;
         self.w.reader.put(def.id, start.record, Arc::new(cells));
         // What starts it is no other flow: it waits meanwhile, or is of one mind with it.
-        let above = self.chain(start.parent.map(|(parent, _)| parent))?;
+        let above: Vec<Uuid> = chain(self.tx, start.parent.map(|(parent, _)| parent))?.iter().map(|row| row.id).collect();
         self.alone(plan, start.record, &above)?;
         if !self.fits(plan, start.record)? {
             return Err(Error::of(Code::RuleFailed, Message::new("approval_when")));
@@ -154,7 +155,7 @@ impl<'a> Driver<'a> {
 
     /// Does something with an instance, and all that follows.
     pub(crate) fn obey(&mut self, instance: Uuid, actor: Actor, act: &Do, seq: Option<i64>, request: Option<&str>) -> Result<(), Error> {
-        let row = rows::locked(self.tx, instance)?.ok_or(Error::NotFound)?;
+        let row = held(self.w, instance)?.ok_or(Error::NotFound)?;
         let plan = self.plan_of(&row)?;
         self.obey_row(row, &plan, actor, act, seq, request)
     }
@@ -190,7 +191,7 @@ impl<'a> Driver<'a> {
                 return Err(Error::of(Code::DepthExceeded, Message::new("depth_exceeded")));
             }
             let left = self.left.take().filter(|left| left.id == instance);
-            let Some(row) = left.map_or_else(|| rows::locked(self.tx, instance), |left| Ok(Some(left)))? else { continue };
+            let Some(row) = left.map_or_else(|| held(self.w, instance), |left| Ok(Some(left)))? else { continue };
             let plan = self.plan_of(&row)?;
             self.one(&plan, row, actor, &act, None)?;
         }
@@ -323,7 +324,7 @@ impl<'a> Driver<'a> {
             Effect::CancelChildren { children } => {
                 // At once: what is started next may be about the same records.
                 for child in children {
-                    let Some(child) = rows::locked(self.tx, child)?.filter(|child| child.instance.state.is_live()) else { continue };
+                    let Some(child) = held(self.w, child)?.filter(|child| child.instance.state.is_live()) else { continue };
                     let act = Do::Admin { act: AdminAct::End { result: AdminResult::Ended }, opinion: None };
                     let plan = self.plan_of(&child)?;
                     self.one(&plan, child, Actor { person: None, manages: true }, &act, None)?;
@@ -331,17 +332,6 @@ impl<'a> Driver<'a> {
                 Ok(())
             }
         }
-    }
-
-    /// An instance and those that it was started by, from the inside.
-    fn chain(&self, from: Option<Uuid>) -> Result<Vec<Uuid>, Error> {
-        let mut found = Vec::new();
-        let mut at = from;
-        while let Some(id) = at.filter(|id| !found.contains(id)) {
-            found.push(id);
-            at = rows::get(self.tx, id)?.and_then(|row| row.parent);
-        }
-        Ok(found)
     }
 
     /// Starts flows within a flow.
@@ -368,6 +358,9 @@ impl<'a> Driver<'a> {
             _ if row.depth + 1 >= i64::from(MAX_DEPTH) => error = Some("flows start one another too deep".to_owned()),
             (Err(reason), _) => error = Some(reason),
             (_, None) => error = Some(format!("there is no flow `{approval}`")),
+            (Ok(records), _) if records.len() > MOST_CHILDREN => {
+                error = Some(format!("{} flows would be started at once; {MOST_CHILDREN} are the most", records.len()));
+            }
             (Ok(records), Some(child)) => {
                 for (entity, record) in records {
                     if entity != child.entity {
@@ -413,6 +406,30 @@ impl<'a> Driver<'a> {
         let (id, state) = self.start(start)?;
         Ok(Some((id, state, self.notes)))
     }
+}
+
+/// An instance and those that it was started by, from the inside.
+fn chain(tx: &Tx, from: Option<Uuid>) -> Result<Vec<rows::Row>, Error> {
+    let mut found: Vec<rows::Row> = Vec::new();
+    let mut at = from;
+    while let Some(id) = at.filter(|id| found.iter().all(|row| row.id != *id)) {
+        let Some(row) = rows::get(tx, id)? else { break };
+        at = row.parent;
+        found.push(row);
+    }
+    Ok(found)
+}
+
+/// An instance, locked until the transaction ends. Whoever changes a record holds it before they come to what runs on it, and a
+/// flow comes to those that it started: locks are taken in this order, so that nobody waits for each other.
+pub(crate) fn held(w: &Writer<'_>, instance: Uuid) -> Result<Option<rows::Row>, Error> {
+    for row in chain(w.tx, Some(instance))?.iter().rev() {
+        if let Some(def) = w.app.schema.find(&row.entity) {
+            w.reader.preload(def.id, &[row.record], store::Lock::Change)?;
+        }
+        rows::lock(w.tx, row.id)?;
+    }
+    rows::get(w.tx, instance)
 }
 
 /// The flow that an instance began with, compiled against the schema that is current.

@@ -100,10 +100,9 @@ impl Row {
     }
 }
 
-/// An instance, locked until the transaction ends.
-pub(crate) fn locked(tx: &Tx, instance: Uuid) -> Result<Option<Row>, Error> {
-    tx.lock_key(&format!("approval:{instance}"))?;
-    get(tx, instance)
+/// Holds an instance until the transaction ends.
+pub(crate) fn lock(tx: &Tx, instance: Uuid) -> Result<(), Error> {
+    Ok(tx.lock_key(&format!("approval:{instance}"))?)
 }
 
 /// An instance as it is.

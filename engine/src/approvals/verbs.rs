@@ -14,7 +14,7 @@ use store::Tx;
 use uuid::Uuid;
 
 use crate::Engine;
-use crate::approvals::drive::{Driver, Start, manages, own_facts, refused};
+use crate::approvals::drive::{Driver, Start, held, manages, own_facts, refused};
 use crate::approvals::enclosed;
 use crate::approvals::plan::FlowPlan;
 use crate::approvals::rows::{self, Row};
@@ -332,7 +332,7 @@ fn meant(cx: &Ctx, tx: &Tx, of: Uuid) -> Result<(Row, Option<u32>), Error> {
         Some(task) => (task.instance, Some(task.seat), task.people),
         None => (of, None, Vec::new()),
     };
-    let row = rows::locked(tx, instance)?.ok_or(Error::NotFound)?;
+    let row = held(&Writer::new(cx, tx), instance)?.ok_or(Error::NotFound)?;
     if !may_know(cx, tx, &row, &people)? {
         return Err(Error::NotFound);
     }

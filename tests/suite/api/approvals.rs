@@ -260,4 +260,72 @@ on_both! {
         let bens = task(&app.ben().await, &record).await;
         assert_eq!(app.ben().await.post(&format!("/approvals/tasks/{bens}/approve"), json!({})).await.ok(200)["state"], "approved");
     }
+
+    /// A key is one person's request to one place: another's decision under the same key is theirs.
+    async fn keys_are_ones_own(app) {
+        let ann = app.ann().await;
+        let (fin, lex) = (app.person("fin", "finance", "money").await, app.person("lex", "legal", "law").await);
+        let account = app.account("Acme").await;
+        let record = ann.create_id("sales.contract", json!({"account": account, "amount": 100})).await;
+        let begun = begin(&ann, "sales.contract", &record).await;
+        for person in [&fin, &lex] {
+            let path = format!("/approvals/tasks/{}/approve", task(person, &record).await);
+            let keyed = |body: Json| person.send(person.request(Method::POST, &path).header("Idempotency-Key", "same").json(&body));
+            let first = keyed(json!({})).await.ok(200);
+            assert_eq!(keyed(json!({})).await.ok(200), first);
+            keyed(json!({"opinion": "other"})).await.problem(422, "idempotency_mismatch");
+            assert!(tasks(person, "todo").await.iter().all(|line| line["record"] != record.as_str()));
+        }
+        let told = ann.get(&format!("/approvals/{}", id_of(&begun))).await.ok(200);
+        let votes = told["timeline"].as_array().expect("events").iter().filter(|event| event["event"] == "voted").count();
+        assert_eq!(votes, 2, "{told}");
+    }
+
+    /// E15: fifty at once, three of which need a signature: these say so, the others are approved. E14: who decides from a page
+    /// that is behind is told so.
+    async fn fifty_at_once(app) {
+        app.install("tests/apps/approvals").await;
+        let admin = app.admin();
+        let person = async |name: &str, role: &str| {
+            let email = format!("{name}@example.com");
+            let body = json!({"email": email, "name": name, "roles": [format!("approvals.{role}")], "password": tests::app::PASSWORD});
+            let _ = admin.post("/admin/users", body).await.ok(201);
+            app.nobody().sign_in(&email, tests::app::PASSWORD).await
+        };
+        let (amy, fin) = (person("amy", "rep").await, person("finn", "finance").await);
+        // An approval is not revoked while another flow holds the record.
+        let quote = amy.create_id("approvals.quote", json!({"name": "Q", "discount": 2})).await;
+        let small = begin(&amy, "approvals.discount", &quote).await;
+        assert_eq!(small["state"], "approved");
+        let _ = begin(&amy, "approvals.costed", &quote).await;
+        amy.post(&format!("/approvals/{}/revoke", id_of(&small)), json!({"opinion": "why"})).await.problem(409, "already_running");
+        let mut signed = BTreeSet::new();
+        for number in 0..50 {
+            let (way, flow) = if number % 20 == 7 { ("sign", "approvals.signed") } else { ("any", "approvals.anyone") };
+            let record = amy.create_id("approvals.claim", json!({"name": format!("c{number}"), "way": way})).await;
+            let _ = begin(&amy, flow, &record).await;
+            if way == "sign" {
+                signed.insert(record);
+            }
+        }
+        let open = fin.ask("/approvals/tasks", &[("limit", "100")]).await.ok(200)["data"].as_array().cloned().expect("tasks");
+        assert_eq!((open.len(), signed.len()), (50, 3));
+        // K16: what has an id has it as text.
+        assert!(open.iter().all(|line| line["task"].is_string() && line["id"].is_string() && line["record"].is_string()));
+        let ids: Vec<&Json> = open.iter().map(|line| &line["task"]).collect();
+        let results = fin.post("/approvals/bulk", json!({"tasks": ids})).await.ok(200);
+        for (line, result) in open.iter().zip(results["results"].as_array().expect("results")) {
+            let expected = if signed.contains(line["record"].as_str().expect("an id")) { 403 } else { 200 };
+            assert_eq!(result["status"], expected, "{result}");
+        }
+        let left = fin.ask("/approvals/tasks", &[("limit", "100")]).await.ok(200)["data"].as_array().cloned().expect("tasks");
+        assert_eq!(left.iter().map(|line| line["record"].as_str().expect("an id").to_owned()).collect::<BTreeSet<_>>(), signed);
+        // The same task, open in a page and on a card.
+        let (task, id) = (left[0]["task"].as_str().expect("an id"), left[0]["id"].as_str().expect("an id"));
+        let seen = fin.get(&format!("/approvals/{id}")).await.ok(200)["seq"].clone();
+        amy.post(&format!("/approvals/{id}/comment"), json!({"opinion": "soon, please"})).await.is(200);
+        let path = format!("/approvals/tasks/{task}/approve");
+        let answer = fin.post(&path, json!({"signature": {"id": "s"}, "seq": seen})).await;
+        assert!(answer.status.as_u16() == 412 || answer.status.as_u16() == 409, "{}", answer.text());
+    }
 }

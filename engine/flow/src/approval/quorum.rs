@@ -216,13 +216,31 @@ mod tests {
             prop_assert!(outcome(mode, counts, &ballots).is_some());
         }
 
-        /// P5: the order of votes does not matter.
+        /// P5: who votes first does not matter: cast one by one until there is an outcome, it is the same in any order. Where
+        /// the first vote decides whatever it is, it is another one's; in a row there is one order only.
         #[test]
-        fn order_does_not_matter((mode, counts) in modes(), seats in seats(), votes in 0u32..729) {
-            let mut ballots = made(&seats, votes);
-            let told = outcome(mode, counts, &ballots);
-            ballots.reverse();
-            prop_assert_eq!(outcome(mode, counts, &ballots), told);
+        fn order_does_not_matter(
+            (mode, counts) in modes(),
+            seats in seats(),
+            votes in 0u32..729,
+            order in prop::collection::vec(any::<u32>(), 7),
+        ) {
+            prop_assume!((mode, counts) != (Mode::Any, RejectCounts::First) && mode != Mode::Sequential);
+            let meant: Vec<Ballot> = made(&seats, votes)
+                .into_iter()
+                .map(|ballot| Ballot { vote: if ballot.vote == Vote::Open { Vote::Approved } else { ballot.vote }, veto: false, ..ballot })
+                .collect();
+            let cast = |order: &[usize]| {
+                let mut there: Vec<Ballot> = meant.iter().map(|ballot| Ballot { vote: Vote::Open, ..*ballot }).collect();
+                order.iter().find_map(|index| {
+                    there[*index].vote = meant[*index].vote;
+                    outcome(mode, counts, &there)
+                })
+            };
+            let one: Vec<usize> = (0..meant.len()).collect();
+            let mut other = one.clone();
+            other.sort_by_key(|index| order.get(*index).copied().unwrap_or_default());
+            prop_assert_eq!(cast(&one), cast(&other));
         }
 
         /// With one seat all modes say the same.

@@ -114,6 +114,7 @@ impl Facts for World {
 /// An instance with its flow, its world and its clock.
 pub struct Run {
     pub flow: Flow,
+    document: Json,
     pub world: World,
     pub instance: Instance,
     pub events: Vec<Event>,
@@ -126,7 +127,7 @@ pub struct Run {
 impl Run {
     /// People 1 to 9 in department 1, all active; 1 starts; 9 is the administrator.
     pub fn new(document: Json) -> Self {
-        let doc: Approval = serde_json::from_value(document).expect("an approval");
+        let doc: Approval = serde_json::from_value(document.clone()).expect("an approval");
         let flow = Flow::compile(&name("test"), &doc).unwrap_or_else(|faults| panic!("{faults:?}"));
         let mut world = World { admins: vec![who(9)], ..World::default() };
         for number in 1..10 {
@@ -135,7 +136,12 @@ impl Run {
         world.departments.insert(dept(1), Department { parent: None, head: Some(who(8)) });
         world.watched.clone_from(&flow.settings.watched);
         let now = Utc.with_ymd_and_hms(2026, 1, 5, 9, 0, 0).single().expect("a moment");
-        Self { flow, world, instance: Instance::default(), events: Vec::new(), effects: Vec::new(), now, immovable: None }
+        Self { flow, document, world, instance: Instance::default(), events: Vec::new(), effects: Vec::new(), now, immovable: None }
+    }
+
+    /// The branches of a split, as written.
+    pub fn branches(&self, node: &Name) -> Vec<String> {
+        self.document["steps"][node.as_str()]["branches"].as_object().map(|map| map.keys().cloned().collect()).unwrap_or_default()
     }
 
     pub fn submitted(document: Json) -> Self {

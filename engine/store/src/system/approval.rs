@@ -62,7 +62,7 @@ pub static APPROVAL_TASK: Table = Table {
         ("done_at", Storage::Timestamp),
     ],
     key: &["instance", "seat", "person"],
-    indexes: &[&["person", "state", "at"], &["id"], &["record"]],
+    indexes: &[&["person", "state", "at"], &["person", "state", "done_at"], &["id"], &["record"]],
 };
 
 /// Who has a copy.
