@@ -131,7 +131,9 @@ fn change(cx: &Ctx, tx: &Tx, entity: EntityId, id: Uuid, user: Uuid, right: Opti
                 return Err(Error::Forbidden);
             }
             let wanted = if right { MemberRight::Write } else { MemberRight::Read };
-            if !def.members.contains(&wanted) && !(wanted == MemberRight::Read && def.members.contains(&MemberRight::Write)) {
+            // Those who may write see, too.
+            let given = [wanted, MemberRight::Write];
+            if !given.iter().any(|right| def.members.contains(right)) {
                 return Err(Violation::of_field("right", Code::BadFormat, Message::new("no_such_members")).into());
             }
             if crate::people::person_in(tx, &cx.app, user)?.is_none() {
