@@ -273,7 +273,6 @@ fn submit(cx: &Ctx, tx: &Tx, begin: &Begin) -> Result<Answer, Error> {
     let facts = own_facts(cx);
     let writer = Writer::new(&facts, tx);
     let mut driver = Driver::new(&writer);
-    filled(&driver, &plan, plan.flow.first().as_str(), begin.record)?;
     let start = Start {
         plan: &plan,
         record: begin.record,
