@@ -92,6 +92,12 @@ pub enum Cause {
     Publish,
     /// An approval's own step.
     Flow,
+    /// Somebody took a record from a pool.
+    Claim,
+    /// Somebody gave a record back to a pool.
+    Release,
+    /// A record went back to its pool by itself.
+    Recycle,
 }
 
 impl Cause {
@@ -109,6 +115,9 @@ impl Cause {
             Self::Automation => "automation",
             Self::Publish => "publish",
             Self::Flow => "flow",
+            Self::Claim => "claim",
+            Self::Release => "release",
+            Self::Recycle => "recycle",
         }
     }
 }

@@ -1,5 +1,5 @@
 //! In charge of trying the languages in documents that nothing compiles at publish: filters, conditions and texts of
-//! views, forms, roles, dashboards, flows, pools, papers and messages.
+//! views, forms, roles, dashboards, flows, papers and messages.
 //! Invariant: what passes here compiles when it is used; nothing half-valid is published.
 
 use model::doc::{App, Condition, EntityRights, FieldRule, Form, Import, Scope, Step, ValueSpec, View, Widget};
@@ -259,13 +259,6 @@ impl<'a> Trying<'a> {
     fn around(&mut self, app: &App) {
         for (name, import) in &app.imports {
             self.import(import, &format!("/imports/{name}"));
-        }
-        for (name, pool) in &app.pools {
-            let at = format!("/pools/{name}");
-            let Some(def) = self.entity(&pool.entity) else { continue };
-            for (key, filter) in [("belongs", &pool.belongs), ("exempt", &pool.exempt), ("not_counted", &pool.not_counted)] {
-                self.filter(def, filter.as_ref(), &format!("{at}/{key}"));
-            }
         }
         for (name, print) in &app.prints {
             if let Some(def) = self.entity(&print.entity) {

@@ -27,6 +27,7 @@ mod notices;
 mod openapi;
 pub mod packages;
 pub mod people;
+pub mod pools;
 mod publish;
 pub mod published;
 pub mod records;

@@ -79,6 +79,7 @@ fn entity(cx: &Ctx, def: &model::EntityDef) -> Json {
             json!({"name": name, "entity": cx.app.schema.entity(inverse.entity).name.as_str()})
         }).collect::<Vec<_>>(),
         "pipelines": pipelines(cx, def),
+        "pools": crate::pools::told(cx, def.id),
         "conversions": crate::conversions::of_entity(cx, def.id).iter().map(crate::conversions::Offered::to_json).collect::<Vec<_>>(),
     })
 }

@@ -96,6 +96,11 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("post", "/me/proxies", "Set a stand-in: {\"by\", \"from\", \"until\", \"flow\", \"open_tasks\"}"),
     ("delete", "/me/proxies/{id}", "End a stand-in"),
     ("get", "/records/{entity}/{id}/approvals", "The approvals of a record, and the flows that I may begin on it"),
+    ("get", "/records/{entity}/{id}/pool", "How a record stands to its public pool: what may be done, until when it is protected"),
+    ("post", "/records/{entity}/{id}/claim", "Take a record from its public pool, or give it to somebody: {\"pool\", \"to\"}"),
+    ("post", "/records/{entity}/{id}/release", "Give a record back to its public pool: {\"pool\"}"),
+    ("post", "/records/{entity}/{id}/protect", "Keep a record of mine from going back to its public pool: {\"pool\"}"),
+    ("post", "/records/{entity}/{id}/unprotect", "Keep it no longer: {\"pool\"}"),
 ];
 
 impl Engine {

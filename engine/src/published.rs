@@ -51,6 +51,8 @@ pub struct Published {
     pub(crate) conversions: crate::conversions::Conversions,
     /// Working time, by qualified name.
     pub(crate) calendars: HashMap<String, Arc<crate::times::calendar::WorkingTime>>,
+    /// Public pools.
+    pub pools: crate::pools::Pools,
     /// The approval flows.
     pub flows: crate::approvals::plan::Flows,
     /// The public forms.
@@ -229,6 +231,7 @@ impl Published {
         let plans: Vec<EntityPlan> = schema.entities.iter().map(|def| compiling.entity(def)).collect();
         let mut faults = compiling.faults;
         let automations = crate::automations::Automations::compile(&schema, &mut faults);
+        let pools = crate::pools::Pools::compile(&schema, &mut faults);
         let conversions = crate::conversions::Conversions::compile(&schema, &mut faults);
         let flows = crate::approvals::plan::Flows::compile(&schema, apps, &mut faults);
         let web_forms = crate::web_forms::WebForms::compile(&schema, &mut faults);
@@ -258,6 +261,7 @@ impl Published {
             automations,
             conversions,
             calendars: crate::times::calendar::WorkingTime::all(apps),
+            pools,
             flows,
             web_forms,
         })

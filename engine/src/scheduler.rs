@@ -42,6 +42,7 @@ static KINDS: &[&dyn TimerKind] = &[
     &crate::automations::schedule::FillKind,
     &crate::clocks::timers::ClockTimer,
     &crate::clocks::timers::ClockFill,
+    &crate::pools::recycle::RecycleTimer,
 ];
 
 /// What somebody who acts on a timer works with.

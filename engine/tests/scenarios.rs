@@ -56,3 +56,8 @@ async fn clocks() {
 async fn scripts() {
     passes("tests/apps/scripts").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pools() {
+    passes("tests/apps/pools").await;
+}

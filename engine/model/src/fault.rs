@@ -46,6 +46,12 @@ pub enum Code {
     NestedSign,
     TooSoon,
     ClaimLost,
+    /// A person holds as much as they may.
+    HoldLimit,
+    /// A person claimed as much as they may on a day.
+    DayLimit,
+    /// Who lost a record waits before claiming it again.
+    CoolDown,
     AlreadyConverted,
     NothingLeft,
 }
@@ -91,6 +97,9 @@ impl Code {
             Self::NestedSign => "nested_sign",
             Self::TooSoon => "too_soon",
             Self::ClaimLost => "claim_lost",
+            Self::HoldLimit => "hold_limit",
+            Self::DayLimit => "day_limit",
+            Self::CoolDown => "cool_down",
             Self::AlreadyConverted => "already_converted",
             Self::NothingLeft => "nothing_left",
         }
@@ -133,6 +142,9 @@ impl Code {
             | Self::ScriptFailed
             | Self::TargetRefused
             | Self::NestedSign
+            | Self::HoldLimit
+            | Self::DayLimit
+            | Self::CoolDown
             | Self::DepthExceeded => 422,
         }
     }

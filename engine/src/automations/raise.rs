@@ -44,7 +44,16 @@ pub(crate) struct Happened {
 /// do not.
 pub(crate) fn sets_off(cause: Cause) -> bool {
     match cause {
-        Cause::Request | Cause::Import | Cause::Computed | Cause::Cascade | Cause::Automation | Cause::Flow | Cause::Merge => true,
+        Cause::Request
+        | Cause::Import
+        | Cause::Computed
+        | Cause::Cascade
+        | Cause::Automation
+        | Cause::Flow
+        | Cause::Merge
+        | Cause::Claim
+        | Cause::Release
+        | Cause::Recycle => true,
         Cause::Seed | Cause::Undo | Cause::Publish => false,
     }
 }

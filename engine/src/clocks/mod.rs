@@ -250,6 +250,9 @@ fn was_closed(def: &EntityDef, row: &Touched) -> bool {
 pub(crate) fn tell(w: &Writer<'_>, sayings: &[Saying]) -> Result<(), Error> {
     for saying in sayings {
         let Some(plan) = w.app.graph.clocks(saying.entity).get(saying.clock) else { continue };
+        if saying.said == Said::Warning {
+            crate::pools::recycle::warn(w, saying)?;
+        }
         raise::signal(w, saying.entity, saying.record, &Signal::Clock { name: plan.name.as_str(), at: saying.said.as_str() }, &Map::new())?;
     }
     Ok(())

@@ -77,7 +77,8 @@ fn system(w: &Writer<'_>, slice: &Slice<'_>, row: &mut Row) -> Result<(), Error>
     let Some(owner) = def.find("owner") else { return department(w, slice, row, false) };
     let owner_changed = row.changed(def, owner.id);
     if owner_changed {
-        row.set(def, "owner_since", now);
+        // Nobody owns it since no moment.
+        row.set(def, "owner_since", if row.value(def, owner.id).is_null() { Value::Null } else { now });
     }
     department(w, slice, row, owner_changed)
 }

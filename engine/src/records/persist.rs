@@ -52,6 +52,8 @@ pub(crate) fn persist(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error
         let op = if row.doing == Doing::Create { Op::Created } else { Op::Updated };
         w.log.borrow_mut().add(w.cx, def, op, cause, row.before.as_deref(), &row.after);
         stays(w, def, row.id, row.before.as_deref(), &row.after)?;
+        crate::pools::held(w, def, row.id, row.before.as_deref(), &row.after)?;
+        crate::pools::recycle::watch(w, def, row.id, &row.after)?;
     }
     let changed = || slice.well().filter(|row| row.outcome != Some(Outcome::Unchanged));
     for row in changed().filter(|row| !row.sayings.is_empty()) {
@@ -142,6 +144,9 @@ pub(crate) fn computed(w: &Writer<'_>, def: &EntityDef, changes: &[(Uuid, Arc<Ce
     }
     if w.filling.is_some() {
         return Ok(());
+    }
+    for (id, _, after) in changes {
+        crate::pools::recycle::watch(w, def, *id, after)?;
     }
     crate::clocks::written(w, def, changes.iter().map(|(id, before, after)| (*id, Some(&**before), &**after)))?;
     let texts: Vec<(Uuid, Option<&Cells>, &Cells)> = changes.iter().map(|(id, before, after)| (*id, Some(&**before), &**after)).collect();

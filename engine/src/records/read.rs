@@ -65,13 +65,26 @@ pub struct ListRequest {
     pub shape: Shape,
     /// Whether the bin is asked instead.
     pub bin: bool,
+    /// The public pool that is asked instead.
+    pub pool: Option<String>,
 }
 
 impl ListRequest {
     /// All records that the caller sees.
     #[must_use]
     pub fn of(entity: EntityId) -> Self {
-        Self { entity, filter: None, sort: None, limit: None, after: None, q: None, total: Total::No, shape: Shape::default(), bin: false }
+        Self {
+            entity,
+            filter: None,
+            sort: None,
+            limit: None,
+            after: None,
+            q: None,
+            total: Total::No,
+            shape: Shape::default(),
+            bin: false,
+            pool: None,
+        }
     }
 }
 
@@ -128,7 +141,10 @@ impl Engine {
                 }
                 match crate::approvals::by_copy(&cx, tx, entity, id)? {
                     Some(wider) => one(&wider, tx, entity, id, &shape)?.ok_or(Error::NotFound),
-                    None => Err(Error::NotFound),
+                    None => match crate::pools::sight(&cx, tx, entity, id)? {
+                        Some(wider) => one(&wider, tx, entity, id, &shape)?.ok_or(Error::NotFound),
+                        None => Err(Error::NotFound),
+                    },
                 }
             })
             .await
@@ -140,6 +156,10 @@ impl Engine {
     /// Every fault of the question.
     pub async fn list(&self, cx: &Ctx, request: ListRequest) -> Result<ListAnswer, Error> {
         let (cx, key) = (cx.clone(), self.key().clone());
+        let cx = match &request.pool {
+            Some(pool) => crate::pools::sight_of(&cx, request.entity, pool)?,
+            None => cx,
+        };
         self.store().read(move |tx| list(&cx, tx, &key, &request)).await
     }
 

@@ -42,7 +42,7 @@ pub(super) fn is_ask(step: &Step) -> Option<&'static str> {
     VERBS
         .iter()
         .map(|(name, _)| *name)
-        .filter(|name| !matches!(*name, "submit" | "proxy") && !name.starts_with("expect"))
+        .filter(|name| !matches!(*name, "submit" | "proxy") && !name.starts_with("expect") && !step.contains_key("pool"))
         .find(|name| step.contains_key(*name))
 }
 
@@ -186,6 +186,9 @@ fn admin(stage: &Stage, step: &Step) -> Result<AdminAct, String> {
 }
 
 async fn asked(stage: &mut Stage, step: &Step, verb: &'static str) -> Result<(), Failure> {
+    if step.contains_key("pool") {
+        return super::pools::act(stage, step, verb).await;
+    }
     let (cx, ask) = prepare(stage, step, verb).await?;
     stage.engine.ask_approval(&cx, ask).await?;
     Ok(())

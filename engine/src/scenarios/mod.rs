@@ -22,6 +22,7 @@ use crate::{Engine, Options};
 mod approvals;
 mod compare;
 mod convert;
+mod pools;
 mod post;
 mod press;
 mod sinks;

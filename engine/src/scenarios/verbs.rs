@@ -49,6 +49,8 @@ const VERBS: &[(&str, Verb)] = &[
     ("aggregate", |stage, step| Box::pin(aggregate(stage, step))),
     ("advance_clock", |stage, step| Box::pin(advance_clock(stage, step))),
     ("convert", |stage, step| Box::pin(super::convert::convert(stage, step))),
+    ("protect", |stage, step| Box::pin(super::pools::act(stage, step, "protect"))),
+    ("unprotect", |stage, step| Box::pin(super::pools::act(stage, step, "unprotect"))),
     ("press", |stage, step| Box::pin(super::press::press(stage, step))),
     ("post", |stage, step| Box::pin(super::post::post(stage, step))),
     ("sink", |stage, step| Box::pin(super::sinks::sink(stage, step))),
@@ -219,6 +221,7 @@ async fn list(stage: &mut Stage, step: &Step) -> Result<(), Failure> {
         limit: step.get("limit").and_then(Json::as_u64).and_then(|limit| u32::try_from(limit).ok()).or(Some(1_000)),
         q: step.get("q").and_then(Json::as_str).map(str::to_owned),
         total: Total::Exact,
+        pool: step.get("pool").and_then(Json::as_str).map(str::to_owned),
         ..ListRequest::of(entity)
     };
     let found = stage.engine.list(&cx, request).await?;

@@ -26,6 +26,7 @@ pub mod health;
 mod lists;
 mod me;
 mod notices;
+mod pools;
 mod records;
 pub(crate) mod saved_views;
 mod settings;
@@ -51,6 +52,7 @@ pub(crate) fn router() -> Router<RuntimeState> {
         .merge(lists::router())
         .merge(me::router())
         .merge(notices::router())
+        .merge(pools::router())
         .merge(records::router())
         .merge(saved_views::router())
         .merge(settings::router());

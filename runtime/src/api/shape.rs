@@ -12,7 +12,7 @@ use crate::http::query::{Query, wrong};
 /// The parameters of [`shape`].
 pub(super) const SHAPE: [&str; 3] = ["fields", "titles", "expand"];
 /// The parameters of [`list`].
-pub(super) const LIST: [&str; 9] = ["filter", "sort", "fields", "limit", "after", "q", "total", "titles", "expand"];
+pub(super) const LIST: [&str; 10] = ["filter", "sort", "fields", "limit", "after", "q", "total", "titles", "expand", "pool"];
 
 /// What is shown of a record.
 pub(super) fn shape(query: &Query, headers: &HeaderMap) -> Result<Shape, Problem> {
@@ -38,6 +38,7 @@ pub(super) fn list(entity: EntityId, query: &Query, headers: &HeaderMap) -> Resu
         q: query.filled("q").map(str::to_owned),
         total: total(query.filled("total"))?,
         shape: shape(query, headers)?,
+        pool: query.filled("pool").map(str::to_owned),
         ..ListRequest::of(entity)
     })
 }
@@ -55,7 +56,7 @@ pub(super) fn list_of_body(entity: EntityId, body: &IndexMap<String, Input>, hea
             None
         }
     };
-    let (sort, after, q, counted) = (text("sort"), text("after"), text("q"), text("total"));
+    let (sort, after, q, counted, pool) = (text("sort"), text("after"), text("q"), text("total"), text("pool"));
     let mut names = |key: &str| match body.get(key) {
         None | Some(Input::Null) => None,
         Some(Input::Text(text)) => Some(text.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()),
@@ -94,6 +95,7 @@ pub(super) fn list_of_body(entity: EntityId, body: &IndexMap<String, Input>, hea
             expand: expand.unwrap_or_default(),
             numbers: answer::numbers(headers),
         },
+        pool,
         ..ListRequest::of(entity)
     })
 }

@@ -23,6 +23,7 @@ mod lists;
 mod meta;
 mod moves;
 mod notices;
+mod pools;
 mod problems;
 mod publishing;
 mod records;

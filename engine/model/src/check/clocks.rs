@@ -52,7 +52,8 @@ pub(super) fn check<'a>(c: &mut Checking<'_, 'a>, at: &str, known: &Known<'a>, n
     }
 }
 
-fn span(c: &mut Checking<'_, '_>, at: &str, span: &TimeSpan) {
+/// Checks a length of time.
+pub(super) fn span(c: &mut Checking<'_, '_>, at: &str, span: &TimeSpan) {
     match span {
         TimeSpan::Plain(text) => c.fixed_duration(at, text),
         TimeSpan::In(inner) => {

@@ -26,20 +26,22 @@ enum Own {
 }
 
 /// Every verb: its own value, and the keys beside it.
-const VERBS: [(&str, Own, &[&str]); 41] = [
+const VERBS: [(&str, Own, &[&str]); 43] = [
     ("create", Own::Entity, &["values", "version"]),
     ("update", Own::Record, &["values", "version"]),
     ("delete", Own::Record, &["version"]),
     ("restore", Own::Record, &["version"]),
     ("move", Own::Record, &["to", "values", "skip", "version"]),
-    ("list", Own::Entity, &["filter", "sort", "limit", "expect_list", "total"]),
+    ("list", Own::Entity, &["filter", "sort", "limit", "pool", "expect_list", "total"]),
     ("aggregate", Own::Entity, &["filter", "sort", "limit", "group_by", "measures", "having", "expect_rows", "total"]),
     ("expect", Own::Record, &["values", "missing"]),
     ("convert", Own::Record, &["conversion", "values", "targets", "lines", "dry_run", "expect_targets"]),
     ("press", Own::Named, &["record", "records", "values"]),
     ("post", Own::Named, &["values", "query"]),
-    ("claim", Own::Record, &["pool"]),
+    ("claim", Own::Record, &["pool", "to"]),
     ("release", Own::Record, &["pool"]),
+    ("protect", Own::Record, &["pool"]),
+    ("unprotect", Own::Record, &["pool"]),
     ("submit", Own::Named, &["record", "values", "select"]),
     ("approve", Own::Record, &["step", "values", "opinion", "select", "signature"]),
     ("reject", Own::Record, &["step", "values", "opinion", "select", "signature"]),

@@ -1,9 +1,7 @@
 //! In charge of checking what surrounds a record: conversions, pools, working time, papers.
 
-use serde_json::Value as Json;
-
 use super::checking::Checking;
-use crate::doc::{Calendar, Conversion, Holidays, Pool, Print, Repeat};
+use crate::doc::{Calendar, Conversion, Holidays, OwnerMode, Pool, Print, Repeat};
 use crate::fault::escape_pointer;
 use crate::name::Name;
 
@@ -95,29 +93,28 @@ fn made_before(c: &mut Checking<'_, '_>, at: &str, conversion: &Conversion, own:
 
 fn pool(c: &mut Checking<'_, '_>, at: &str, pool: &Pool) {
     let entity = c.entity(&format!("{at}/entity"), &pool.entity);
+    if let Some(known) = entity
+        && known.doc.owner != OwnerMode::Optional
+    {
+        c.error(format!("{at}/entity"), format!("what lies in a pool has no owner: `{}` must say `\"owner\": \"optional\"`", known.name));
+    }
     for (key, people) in [("members", &pool.members), ("admins", &pool.admins)] {
         for (index, person) in people.iter().enumerate() {
-            match person.as_object() {
-                Some(map) => super::steps::who(c, &format!("{at}/{key}/{index}"), map),
-                None => c.error(format!("{at}/{key}/{index}"), "expected {\"role\": …}"),
-            }
+            c.role(&format!("{at}/{key}/{index}/role"), &person.role);
         }
-    }
-    if let Some(see) = &pool.see {
-        c.one_of(format!("{at}/see"), "right", see, ["none", "masked", "read"]);
     }
     for (index, rule) in pool.recycle.iter().enumerate() {
-        if let (Some(clock), Some(entity)) = (rule.get("clock").and_then(Json::as_str), entity)
-            && !entity.is_clock(clock)
+        if let Some(entity) = entity
+            && !entity.is_clock(rule.clock.as_str())
         {
-            c.missing(format!("{at}/recycle/{index}/clock"), "clock", clock, entity.clocks().iter().copied());
+            c.missing(format!("{at}/recycle/{index}/clock"), "clock", rule.clock.as_str(), entity.clocks().iter().copied());
         }
     }
-    if let Some(claim) = pool.claim.as_ref().and_then(Json::as_object) {
-        c.keys(&format!("{at}/claim"), claim, &["hold", "per_day", "cool_down"]);
-        if let Some(span) = claim.get("cool_down") {
-            c.duration(&format!("{at}/claim/cool_down"), span);
-        }
+    if let Some(span) = pool.claim.as_ref().and_then(|claim| claim.cool_down.as_ref()) {
+        super::clocks::span(c, &format!("{at}/claim/cool_down"), span);
+    }
+    if let Some(protect) = &pool.protect {
+        super::clocks::span(c, &format!("{at}/protect/for"), &protect.span);
     }
 }
 

@@ -9,6 +9,7 @@ mod entity;
 mod field;
 pub mod folders;
 mod pipeline;
+mod pool;
 mod presentation;
 mod process;
 mod role;
@@ -21,13 +22,14 @@ pub use clock::{Clock, ClockLimit, RestartOn, RestartOnActivity, RestartOnChange
 pub use entity::{DepartmentMode, Entity, MemberRight, OwnerMode, Rule, UniqueKey};
 pub use field::{COMMON_KEYS, ChoiceOption, Condition, Field, FieldCommon, Fill, FillFind, FillFrom, FindOne};
 pub use pipeline::{ChecklistItem, ConditionalRequirement, Next, Pipeline, Requirement, Stage, StageKind, Transition};
+pub use pool::{ClaimLimits, Pool, PoolPeople, PoolSight, Protect, Recycle};
 pub use presentation::{
     ColourRule, Columns, Dashboard, Form, FormItem, FormPurpose, InsertItems, ItemKind, MessageTemplate, OptionList, Paper, Place, Print, View,
     ViewColumn, ViewKind, Widget,
 };
 pub use process::{
-    AfterConversion, Automation, Calendar, Connector, Conversion, ConversionTarget, EmptyCell, Holidays, Import, ImportMode, Pool, Repeat, RunAs,
-    RunWhen, Scenario, ScenarioDepartment, Step,
+    AfterConversion, Automation, Calendar, Connector, Conversion, ConversionTarget, EmptyCell, Holidays, Import, ImportMode, Repeat, RunAs, RunWhen,
+    Scenario, ScenarioDepartment, Step,
 };
 pub use role::{
     Allowed, DesignRight, DesignWord, EntityRights, FieldAccess, FieldRule, FilterScope, Needs, Role, Scope, ScopeWord, ScopedAccess, ThroughScope,

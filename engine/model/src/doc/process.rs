@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use crate::doc::{Condition, ValueSpec};
-use crate::filter::Filter;
 use crate::label::Label;
 use crate::name::Name;
 
@@ -149,44 +148,6 @@ pub struct ConversionTarget {
     /// record; but those that `skip_if` leaves out.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub lines: IndexMap<Name, ValueSpec>,
-}
-
-/// A public pool.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Pool {
-    /// The entity, bare or qualified.
-    pub entity: String,
-    /// What people call it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub label: Option<Label>,
-    /// The records that it is about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub belongs: Option<Filter>,
-    /// Who may claim.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub members: Vec<Json>,
-    /// Who rules it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub admins: Vec<Json>,
-    /// What members see before they claim.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub see: Option<String>,
-    /// Limits of claiming.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub claim: Option<Json>,
-    /// What brings records back.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub recycle: Vec<Json>,
-    /// What never comes back.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exempt: Option<Filter>,
-    /// Held records that do not count.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub not_counted: Option<Filter>,
-    /// How long records may be protected.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub protect: Option<Json>,
 }
 
 /// Working time.

@@ -170,6 +170,34 @@ impl Grants {
         other
     }
 
+    /// The same rights with other records of one entity in sight and nothing done to them, some of its fields masked. What is
+    /// made from a masked field is not there.
+    #[must_use]
+    pub fn with_sight(&self, schema: &Schema, sources: &Sources, entity: EntityId, rows: Predicate, masked: &[FieldId]) -> Self {
+        let mut other = self.clone();
+        other.all = false;
+        for (def, grant) in schema.entities.iter().zip(&mut other.entities) {
+            if def.id == entity {
+                grant.read = Arc::new(rows.clone());
+                (grant.update, grant.delete) = (Arc::new(Predicate::False), Arc::new(Predicate::False));
+                (grant.create, grant.export) = (Create::No, false);
+            }
+            for (field, grant) in def.fields.iter().zip(&mut grant.fields) {
+                let is_masked = def.id == entity && masked.contains(&field.id);
+                let made = || sources.all_of(def.id, field.id).iter().any(|(of, source)| *of == entity && masked.contains(source));
+                if is_masked && grant.access.is_visible() {
+                    grant.access = Access::Masked;
+                } else if (field.computed() || field.clock.is_some()) && !masked.is_empty() && made() {
+                    grant.access = Access::Hidden;
+                } else if def.id == entity && matches!(grant.access, Access::Scoped { .. }) {
+                    // What depends on the record is the owner's, and there is none.
+                    grant.access = Access::Masked;
+                }
+            }
+        }
+        other
+    }
+
     /// Whether the entity exists for the caller.
     #[must_use]
     pub fn sees(&self, entity: EntityId) -> bool {

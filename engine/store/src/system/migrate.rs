@@ -5,8 +5,8 @@
 use model::{Storage, Value};
 
 use super::{
-    Table, access, approval, change, conversion, file, form_link, idempotency, job, member, merged, number, outbox, personal, revision, run, stay,
-    timer, worker,
+    Table, access, approval, change, conversion, file, form_link, holding, idempotency, job, member, merged, number, outbox, personal, revision, run,
+    stay, timer, worker,
 };
 use crate::fault::Fault;
 use crate::sql::Decode;
@@ -28,6 +28,7 @@ const TABLES: &[&Table] = &[
     &member::MEMBER,
     &merged::MERGED,
     &stay::STAY,
+    &holding::HOLDING,
     &number::NUMBER,
     &idempotency::IDEMPOTENCY,
     &file::FILE,

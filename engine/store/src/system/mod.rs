@@ -14,6 +14,7 @@ pub mod change;
 pub mod conversion;
 pub mod file;
 pub mod form_link;
+pub mod holding;
 pub mod idempotency;
 pub mod job;
 pub mod member;
