@@ -162,7 +162,9 @@ impl PoolPlan {
         Ctx { grants: Arc::new(grants), ..cx.clone() }
     }
 
-    fn label(&self, locale: &str) -> String {
+    /// What people call it.
+    #[must_use]
+    pub fn label(&self, locale: &str) -> String {
         self.doc.label.as_ref().map_or_else(|| self.name.clone(), |label| label.get(locale).to_owned())
     }
 }

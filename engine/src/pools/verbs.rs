@@ -83,6 +83,9 @@ impl Engine {
     /// # Errors
     /// Where the store could not.
     pub async fn pool_standing(&self, cx: &Ctx, entity: EntityId, record: Uuid) -> Result<Json, Error> {
+        if !cx.app.pools.has(entity) {
+            return Ok(Json::Null);
+        }
         let cx = cx.clone();
         self.store().read(move |tx| standing(&cx, tx, entity, record)).await
     }
@@ -262,6 +265,6 @@ impl Going<'_> {
         super::recycle::watch(self.w, self.def, self.record, self.cells)?;
         let version = self.def.slot("version").and_then(|slot| self.cells.get(slot)).and_then(Value::as_int).unwrap_or_default();
         let outcome = crate::records::Outcome::Unchanged;
-        Ok((Written { id: self.record, version, outcome, json: None, left_sight: false }, Vec::new()))
+        Ok((Written { id: self.record, version, outcome, json: None, left_sight: false, approval: None }, Vec::new()))
     }
 }

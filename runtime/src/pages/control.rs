@@ -108,7 +108,11 @@ pub(super) fn stage_options(cx: &Ctx, def: &EntityDef, field: model::FieldId) ->
 
 /// What people call a field.
 pub(super) fn label_of(cx: &Ctx, field: &FieldDef) -> String {
-    if field.system { env::text(&cx.locale, field.name.as_str()) } else { field.doc.label(field.name.as_str(), &cx.locale).to_owned() }
+    if field.system && field.clock.is_none() {
+        env::text(&cx.locale, field.name.as_str())
+    } else {
+        field.doc.label(field.name.as_str(), &cx.locale).to_owned()
+    }
 }
 
 /// A value as an input holds it.

@@ -110,6 +110,14 @@ fn local(cx: &Ctx, at: DateTime<Utc>) -> String {
     at.with_timezone(&cx.zone).format("%Y-%m-%d %H:%M").to_string()
 }
 
+/// The words for a change: what was done to its owner by a pool is said as such.
+fn word_of(op: &str, line: &Json) -> String {
+    match line.get("cause").and_then(Json::as_str) {
+        Some(cause @ ("claim" | "release" | "recycle")) => format!("cause_{cause}"),
+        Some(_) | None => format!("op_{op}"),
+    }
+}
+
 /// One change of the record. `older` are the changes before it, newest first.
 fn changed(cx: &Ctx, def: &EntityDef, line: &Json, older: &[Json], titles: &HashMap<Uuid, String>) -> Happened {
     let at = moment(line, "at").unwrap_or(cx.now);
@@ -132,7 +140,7 @@ fn changed(cx: &Ctx, def: &EntityDef, line: &Json, older: &[Json], titles: &Hash
         at: local(cx, at),
         moment: at.to_rfc3339(),
         by: line.get("by_title").and_then(Json::as_str).unwrap_or_default().to_owned(),
-        what: env::text(&cx.locale, &format!("op_{op}")),
+        what: env::text(&cx.locale, &word_of(op, line)),
         icon: if op == "created" { "plus" } else { "history" },
         kind: "change",
         text: String::new(),

@@ -37,6 +37,10 @@ struct ListPage {
     scenes: [String; 3],
     error: Option<String>,
     has_owner: bool,
+    /// The pools that the person may claim from: label, address, whether it is the one that is shown.
+    pools: Vec<(String, String, bool)>,
+    /// The pool that is shown.
+    pool: Option<String>,
     /// What may be pressed on the records that are ticked.
     buttons: Vec<(String, String)>,
     /// Where one comes back to.
@@ -159,6 +163,7 @@ async fn show(viewing: &Viewing<'_>) -> Result<Response, Missed> {
         Err(error @ Error::Invalid(_)) => (ListAnswer::default(), Some(told(&error, &cx.locale).1)),
         Err(error) => return Err(missed(page)(error)),
     };
+    let shown = query.filled("pool");
     let rows = found
         .rows
         .iter()
@@ -185,7 +190,25 @@ async fn show(viewing: &Viewing<'_>) -> Result<Response, Missed> {
         scenes: [None, Some("mine"), Some("reports")].map(|scene| viewing.with("scene", scene)),
         error,
         has_owner: def.find("owner").is_some(),
-        buttons: state.engine().buttons_for_many(cx, def.id).into_iter().map(|button| (button.name, button.label)).collect(),
+        pools: cx
+            .app
+            .pools
+            .of(def.id)
+            .filter(|pool| pool.is_member(cx))
+            .map(|pool| {
+                (
+                    pool.label(&cx.locale),
+                    with(&format!("/r/{}", def.name), &Query::default(), "pool", Some(&pool.name)),
+                    shown == Some(pool.name.as_str()),
+                )
+            })
+            .collect(),
+        pool: shown.map(str::to_owned),
+        buttons: if shown.is_some() {
+            Vec::new()
+        } else {
+            state.engine().buttons_for_many(cx, def.id).into_iter().map(|button| (button.name, button.label)).collect()
+        },
         here: viewing.with("after", query.filled("after")),
         turning: viewing.turning(&found),
         total: grouped(&found.total.unwrap_or_default().to_string()),

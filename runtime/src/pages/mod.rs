@@ -33,6 +33,7 @@ mod list;
 mod notices;
 mod people;
 mod picker;
+mod pools;
 mod press;
 mod proxies;
 mod query;
@@ -82,6 +83,8 @@ fn records() -> Router<RuntimeState> {
         .route("/r/{entity}/{id}/related/{relation}", get(related::show))
         .route("/r/{entity}/{id}/move", post(deeds::move_to))
         .route("/choose/{entity}", post(picker::choose_any))
+        .route("/r/{entity}/claim", post(pools::claim_many))
+        .route("/r/{entity}/{id}/pool/{deed}", post(pools::act))
         .route("/r/{entity}/press", post(press::press_many))
         .route("/r/{entity}/{id}/press/{button}", get(press::show).post(press::press))
         .route("/r/{entity}/{id}/convert/{conversion}", get(convert::show).post(convert::convert))

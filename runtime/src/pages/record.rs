@@ -18,6 +18,7 @@ use super::control::{Control, Refused, controls, label_of, stage_options};
 use super::env;
 use super::happened::{Happened, story};
 use super::picker::{self, Offers};
+use super::pools::{self, PoolLine};
 use super::related::{Related, related};
 use super::shell::{Missed, Shell, missed, shell, told};
 use super::submitting::{Approvals, approvals};
@@ -52,6 +53,7 @@ struct RecordPage {
     more: Option<String>,
     uploads: Vec<Upload>,
     approvals: Approvals,
+    pool: PoolLine,
     /// The form that gives the record to somebody else.
     owner: Option<Control>,
     may_update: bool,
@@ -157,9 +159,14 @@ pub(super) async fn render(
     let found = state.engine().get(cx, def.id, id, &Shape { titles: true, ..Shape::default() }).await.map_err(missed(page))?;
     let json: Json = serde_json::from_slice(&found.json).unwrap_or_default();
     let in_bin = !json.get("deleted_at").is_none_or(Json::is_null);
-    let allowed = match in_bin {
-        false => state.engine().allowed(cx, def.id, id).await.map_err(missed(page))?,
-        true => Allowed::default(),
+    // What is in sight through a pool alone is read, and nothing about it.
+    let (allowed, by_role) = match in_bin {
+        false => match state.engine().allowed(cx, def.id, id).await {
+            Ok(allowed) => (allowed, true),
+            Err(Error::NotFound) => (Allowed::default(), false),
+            Err(error) => return Err(missed(page)(error)),
+        },
+        true => (Allowed::default(), true),
     };
     let error = failed.as_ref().map(|failed| told(failed.error, &cx.locale));
     let asking = match asked {
@@ -167,16 +174,16 @@ pub(super) async fn render(
         None => None,
     };
     let lines = query.filled("lines").and_then(|lines| lines.parse().ok()).unwrap_or(LINES);
-    let (story, more) = story(state, page, def, id, lines).await?;
+    let (story, more) = if by_role { story(state, page, def, id, lines).await? } else { (Vec::new(), false) };
     let mut shell = toast::told(shell(page, &found.title, &format!("/r/{}", def.name)), Some(def), query);
     if let Some(toast) = shell.toast.as_mut().filter(|_| query.get("done") == Some("moved")) {
         toast.undo = undo_of_move(def, id, &json, &allowed, query.filled("from"));
     }
     let about = |name: &str, inverse: &str| {
         let there = cx.app.schema.find(name).filter(|far| !matches!(cx.grants.entity(far.id).create, rules::policy::Create::No));
-        !in_bin && there.is_some() && def.inverses.contains_key(inverse)
+        !in_bin && by_role && there.is_some() && def.inverses.contains_key(inverse)
     };
-    let approvals = if in_bin { Approvals::default() } else { approvals(state, page, def, id).await? };
+    let approvals = if in_bin || !by_role { Approvals::default() } else { approvals(state, page, def, id).await? };
     let locked = approvals.is_locked();
     let context = RecordPage {
         shell,
@@ -189,12 +196,13 @@ pub(super) async fn render(
         facts: facts(page, def, &json),
         stages: stages(page, def, &allowed),
         asking,
-        buttons: if in_bin { Vec::new() } else { buttons(state, page, def, id).await? },
-        conversions: if in_bin { Vec::new() } else { conversions(state, page, def, id).await? },
-        origins: if in_bin { Vec::new() } else { origins(state, page, def, id).await? },
-        related: related(state, page, def, id).await?.into_iter().map(|list| list.under_lock(locked)).collect(),
+        buttons: if in_bin || !by_role { Vec::new() } else { buttons(state, page, def, id).await? },
+        conversions: if in_bin || !by_role { Vec::new() } else { conversions(state, page, def, id).await? },
+        origins: if in_bin || !by_role { Vec::new() } else { origins(state, page, def, id).await? },
+        related: if by_role { related(state, page, def, id).await?.into_iter().map(|list| list.under_lock(locked)).collect() } else { Vec::new() },
         story,
         more: more.then(|| format!("/r/{}/{id}?lines={}#story", def.name, lines.saturating_add(LINES * 2))),
+        pool: if in_bin { PoolLine::default() } else { pools::standing(state, page, def, id).await? },
         approvals,
         uploads: if allowed.update { uploads(cx, def) } else { Vec::new() },
         owner: if allowed.update { owner(state, page, def, id, &json).await? } else { None },
@@ -298,7 +306,8 @@ pub(super) fn facts(page: &Page, def: &EntityDef, json: &Json) -> Vec<Fact> {
     let cx = &page.cx;
     let hidden = ["id", "version", "deleted_at", "owner_since", "position"];
     // What the engine keeps of every record stands after what makes this one.
-    let (own, kept): (Vec<&FieldDef>, Vec<&FieldDef>) = def.fields.iter().partition(|field| !field.system || field.name.as_str() == "owner");
+    let (own, kept): (Vec<&FieldDef>, Vec<&FieldDef>) =
+        def.fields.iter().partition(|field| !field.system || field.name.as_str() == "owner" || field.clock.is_some());
     own.into_iter()
         .chain(kept)
         .filter(|field| !hidden.contains(&field.name.as_str()) && field.typed.is_some() && cx.grants.field(def, field.name.as_str()).is_some())

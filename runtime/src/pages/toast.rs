@@ -33,6 +33,10 @@ const DEEDS: &[&str] = &[
     "stepped_in",
     "retried",
     "cancelled",
+    "claimed",
+    "claimed_some",
+    "claimed_none",
+    "released",
 ];
 
 /// What just happened.

@@ -76,6 +76,7 @@ impl<'a> Viewing<'a> {
             sort: self.view.map(|view| view.sort.join(",")).filter(|sort| !sort.is_empty()),
             after: self.query.filled("after").map(str::to_owned),
             q: self.query.filled("q").map(str::to_owned),
+            pool: self.query.filled("pool").map(str::to_owned),
             shape: Shape { fields: Some(fields), titles: true, ..Shape::default() },
             ..ListRequest::of(self.def.id)
         }
