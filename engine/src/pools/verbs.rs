@@ -222,10 +222,16 @@ impl Going<'_> {
         Ok(())
     }
 
+    /// Why somebody else's record is not the caller's to give: what is out of sight is not there.
+    fn refused(&self) -> Result<Error, Error> {
+        let seen = self.w.reader.in_sight(self.w.cx, self.def.id, self.record)?;
+        Ok(if seen { Error::Forbidden } else { Error::NotFound })
+    }
+
     fn release(&self) -> Result<Done, Error> {
         let owner = owner_of(self.def, self.cells);
         if owner != self.w.cx.caller.user() && !self.pool.is_admin(self.w.cx) {
-            return Err(Error::Forbidden);
+            return Err(self.refused()?);
         }
         self.give(Input::Null, Cause::Release)
     }
@@ -244,7 +250,7 @@ impl Going<'_> {
         let (cx, tx) = (self.w.cx, self.w.tx);
         let owner = owner_of(self.def, self.cells).ok_or(Error::Forbidden)?;
         if Some(owner) != cx.caller.user() && (keep || !self.pool.is_admin(cx)) {
-            return Err(Error::Forbidden);
+            return Err(self.refused()?);
         }
         let until = match (&self.pool.doc.protect, keep) {
             (_, false) => None,
