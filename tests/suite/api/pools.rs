@@ -101,6 +101,6 @@ on_both! {
         let meta = amy.get("/meta").await.ok(200);
         let lead = meta["entities"].as_array().expect("entities").iter().find(|entity| entity["name"] == "ponds.lead").expect("leads");
         assert_eq!(lead["pools"][0]["name"], "ponds.public");
-        app.ann().await.post(&format!("/records/ponds.lead/{id}/claim"), json!({"pool": "public"})).await.is(400);
+        app.ann().await.post(&format!("/records/ponds.lead/{id}/claim"), json!({"pool": "public"})).await.is(404);
     }
 }
