@@ -124,7 +124,6 @@ journey('a deal is dragged to another day of the calendar, and brought back by a
   await page.mouse.move(start.x + 20, start.y + 10);
   await page.mouse.down();
   await page.mouse.move(start.x + 28, start.y + 16, { steps: 4 });
-  const placed = page.waitForResponse((answer) => answer.url().includes(`/place/${id}`));
   await page.mouse.move(end.x + end.width / 2, end.y + 20, { steps: 14 });
   // The hand goes on until the entry is where it is wanted, and stays there.
   const carried = to.locator(`[data-id="${id}"]`);
@@ -134,6 +133,7 @@ journey('a deal is dragged to another day of the calendar, and brought back by a
     if (tries > 1 && (await carried.count())) break;
   }
   await carried.waitFor();
+  const placed = page.waitForResponse((answer) => answer.url().includes(`/place/${id}`));
   await page.mouse.up();
   const answer = await placed;
   assert.equal(answer.status(), 200);
