@@ -39,6 +39,7 @@ pub mod seed;
 mod settings;
 mod times;
 mod titles;
+mod transact;
 pub mod web_forms;
 
 use std::collections::HashMap;

@@ -176,7 +176,7 @@ fn in_app(cx: &Ctx, tx: &Tx, person: &Person, notice: &Notice, words: &Words) ->
         values.insert("approval".to_owned(), Input::Text(approval.clone()));
     }
     let engine = cx.as_system();
-    let (results, notes) = write_in(&engine, tx, def.id, vec![Submission::Create { id: None, values }])?;
+    let (results, notes) = write_in(&engine, tx, def.id, &[Submission::Create { id: None, values }])?;
     results.into_iter().collect::<Result<Vec<_>, _>>()?;
     Ok(notes)
 }

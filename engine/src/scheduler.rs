@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use crate::Engine;
 use crate::ctx::Ctx;
 use crate::error::Error;
-use crate::records::{ChangeNote, Channel, current_or_superseded};
+use crate::records::{ChangeNote, Channel};
 
 /// One kind of timer.
 pub(crate) trait TimerKind: Sync {
@@ -174,27 +174,8 @@ impl Engine {
 
     /// Fires timers that are due; how many there were.
     pub(crate) async fn fire_timers(&self) -> Result<usize, Error> {
-        const TRIES: usize = 4;
-        for _ in 0..TRIES {
-            let engine = self.clone();
-            let fired = self
-                .store()
-                .write(move |tx| {
-                    let cx = engine.background();
-                    current_or_superseded(&cx, tx)?;
-                    fire(&engine, &cx, tx)
-                })
-                .await;
-            match fired {
-                Ok((fired, notes)) => {
-                    self.tell(notes);
-                    return Ok(fired);
-                }
-                Err(Error::Superseded) => self.reload_if_stale().await?,
-                Err(error) => return Err(error),
-            }
-        }
-        Err(Error::Store(Fault::Busy))
+        let engine = self.clone();
+        self.transact_in_background(move |cx, tx| fire(&engine, cx, tx)).await
     }
 }
 

@@ -14,8 +14,8 @@ use crate::approvals::drive::{Driver, own_facts, shown};
 use crate::approvals::rows;
 use crate::ctx::Ctx;
 use crate::error::Error;
-use crate::records::current_or_superseded;
 use crate::records::slice::Writer;
+use crate::transact::current_or_superseded;
 
 /// A stand-in that is asked for.
 #[derive(Clone, Debug)]

@@ -21,7 +21,7 @@ use crate::approvals::rows::{self, Row};
 use crate::ctx::{Cause, Ctx};
 use crate::error::Error;
 use crate::records::slice::Writer;
-use crate::records::{ChangeNote, Idempotency, Submission, current_or_superseded, known, remember_answer, write};
+use crate::records::{ChangeNote, Idempotency, Submission, known, remember_answer, write};
 
 /// A flow that is to begin, or what came back that is to go on.
 #[derive(Clone, Debug, Default)]
@@ -184,41 +184,12 @@ impl Done {
 type Answer = (Done, Vec<ChangeNote>);
 
 impl Engine {
-    async fn approving<A: Clone + Send + Sync + 'static>(
-        &self,
-        cx: &Ctx,
-        asked: A,
-        work: fn(&Ctx, &Tx, &A) -> Result<Answer, Error>,
-    ) -> Result<Done, Error> {
-        const TRIES: usize = 4;
-        let mut cx = cx.clone();
-        for _ in 0..TRIES {
-            let (at, asked) = (cx.clone(), asked.clone());
-            let done = self
-                .store()
-                .write(move |tx| {
-                    current_or_superseded(&at, tx)?;
-                    work(&at, tx, &asked)
-                })
-                .await;
-            match done {
-                Ok((done, notes)) => {
-                    self.tell(notes);
-                    return Ok(done);
-                }
-                Err(Error::Superseded) => cx = self.renewed(&cx).await?,
-                Err(error) => return Err(error),
-            }
-        }
-        Err(Error::Store(store::Fault::Busy))
-    }
-
     /// Begins a flow on a record; what came back to the initiator goes on.
     ///
     /// # Errors
     /// `NotFound`, `Forbidden`, `already_running`; every fault of the values.
     pub async fn submit(&self, cx: &Ctx, begin: Begin) -> Result<Done, Error> {
-        self.approving(cx, begin, |cx, tx, begin| once(cx, tx, begin.request.as_ref(), || submit(cx, tx, begin))).await
+        self.transact(cx, move |cx, tx| once(cx, tx, begin.request.as_ref(), || submit(cx, tx, &begin))).await
     }
 
     /// Whether the caller may know of an instance.
@@ -235,7 +206,7 @@ impl Engine {
     /// # Errors
     /// `NotFound` for who may not know of it; why it is refused.
     pub async fn ask_approval(&self, cx: &Ctx, ask: Ask) -> Result<Done, Error> {
-        self.approving(cx, ask, |cx, tx, ask| once(cx, tx, ask.request.as_ref(), || ask_in(cx, tx, ask))).await
+        self.transact(cx, move |cx, tx| once(cx, tx, ask.request.as_ref(), || ask_in(cx, tx, &ask))).await
     }
 }
 

@@ -21,9 +21,9 @@ use crate::Engine;
 use crate::ctx::Ctx;
 use crate::error::Error;
 use crate::published::Published;
+use crate::records::ChangeNote;
 use crate::records::lookup::is_live;
 use crate::records::slice::Writer;
-use crate::records::{ChangeNote, current_or_superseded};
 
 /// What became of a button.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,37 +156,19 @@ impl Engine {
         button: &str,
         answers: IndexMap<String, Input>,
     ) -> Result<Vec<Pressed>, Error> {
-        const TRIES: usize = 4;
         let name = cx.app.schema.entity(entity).name.clone();
-        let (mut cx, mut entity) = (cx.clone(), entity);
-        for _ in 0..TRIES {
-            let (at, records, button, answers) = (cx.clone(), records.to_vec(), button.to_owned(), answers.clone());
-            let done = self
-                .store()
-                .write(move |tx| {
-                    current_or_superseded(&at, tx)?;
-                    let (mut all, mut notes) = (Vec::new(), Vec::new());
-                    for record in &records {
-                        let (pressed, more) = press_in(&at, tx, entity, *record, &button, &answers, records.len())?;
-                        all.push(pressed);
-                        notes.extend(more);
-                    }
-                    Ok((all, notes))
-                })
-                .await;
-            match done {
-                Ok((pressed, notes)) => {
-                    self.tell(notes);
-                    return Ok(pressed);
-                }
-                Err(Error::Superseded) => {
-                    cx = self.renewed(&cx).await?;
-                    entity = cx.app.schema.find(name.as_str()).ok_or(Error::NotFound)?.id;
-                }
-                Err(error) => return Err(error),
+        let (records, button) = (records.to_vec(), button.to_owned());
+        let press = move |cx: &Ctx, tx: &Tx| {
+            let entity = cx.entity_named(name.as_str())?;
+            let (mut all, mut notes) = (Vec::new(), Vec::new());
+            for record in &records {
+                let (pressed, more) = press_in(cx, tx, entity, *record, &button, &answers, records.len())?;
+                all.push(pressed);
+                notes.extend(more);
             }
-        }
-        Err(Error::Store(store::Fault::Busy))
+            Ok((all, notes))
+        };
+        self.transact(cx, press).await
     }
 }
 

@@ -15,7 +15,7 @@ use super::runner::go_on;
 use crate::Engine;
 use crate::ctx::Ctx;
 use crate::error::Error;
-use crate::records::{ChangeNote, current_or_superseded};
+use crate::records::ChangeNote;
 
 /// How often a run may begin without coming back.
 const MOST: i64 = 3;
@@ -42,30 +42,13 @@ impl Engine {
 
     /// Goes on with one run that was due at a moment, carefully; whether there was one.
     pub(crate) async fn step_carefully(&self, moment: DateTime<Utc>) -> Result<bool, Error> {
-        let engine = self.clone();
-        let taken = self
-            .store()
-            .write(move |tx| {
-                let cx = engine.background();
-                current_or_superseded(&cx, tx)?;
-                take(&cx, tx, moment)
-            })
-            .await?;
+        let taken = self.transact_in_background(move |cx, tx| Ok((take(cx, tx, moment)?, Vec::new()))).await?;
         let id = match taken {
             None => return Ok(false),
             Some(Taken::Parked) => return Ok(true),
             Some(Taken::Begun(id)) => id,
         };
-        let engine = self.clone();
-        let notes = self
-            .store()
-            .write(move |tx| {
-                let cx = engine.background();
-                current_or_superseded(&cx, tx)?;
-                goes_on(&cx, tx, id)
-            })
-            .await?;
-        self.tell(notes);
+        self.transact_in_background(move |cx, tx| Ok(((), goes_on(cx, tx, id)?))).await?;
         Ok(true)
     }
 }

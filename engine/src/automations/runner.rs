@@ -10,8 +10,8 @@ use flow::automation::{Loop, Position};
 use model::doc::RunAs;
 use model::{Cells, Code, EntityDef, Input, Message};
 use serde_json::{Map, Value as Json, json};
+use store::Tx;
 use store::system::run::{self, Run, RunState, RunStep};
-use store::{Fault, Tx};
 
 use super::lookups::accepted;
 use super::plan::AutomationPlan;
@@ -21,9 +21,9 @@ use super::steps::{After, Then};
 use crate::Engine;
 use crate::ctx::{Caller, Ctx};
 use crate::error::Error;
+use crate::records::ChangeNote;
 use crate::records::accept::set_cells;
 use crate::records::slice::Writer;
-use crate::records::{ChangeNote, current_or_superseded};
 use crate::scheduler::{back_off, caught};
 
 /// Runs of a line that go on before the next line has its turn.
@@ -36,28 +36,15 @@ const MOST_STEPS: i64 = 100_000;
 impl Engine {
     /// Goes on with runs that are due; how many there were.
     pub(crate) async fn step_runs(&self) -> Result<usize, Error> {
-        const TRIES: usize = 4;
-        for _ in 0..TRIES {
-            let (engine, begin) = (self.clone(), self.scheduler().line().lock().clone());
-            let done = self
-                .store()
-                .write(move |tx| {
-                    let cx = engine.background();
-                    current_or_superseded(&cx, tx)?;
-                    a_round(&cx, tx, &begin)
-                })
-                .await;
-            match done {
-                Ok(round) => {
-                    *self.scheduler().line().lock() = round.line;
-                    self.tell(round.notes);
-                    return Ok(round.count);
-                }
-                Err(Error::Superseded) => self.reload_if_stale().await?,
-                Err(error) => return Err(error),
-            }
-        }
-        Err(Error::Store(Fault::Busy))
+        let begin = self.scheduler().line().lock().clone();
+        let (count, line) = self
+            .transact_in_background(move |cx, tx| {
+                let round = a_round(cx, tx, &begin)?;
+                Ok(((round.count, round.line), round.notes))
+            })
+            .await?;
+        *self.scheduler().line().lock() = line;
+        Ok(count)
     }
 }
 

@@ -303,7 +303,7 @@ impl Running<'_> {
 
     /// Writes one thing.
     pub(crate) fn write(&self, entity: EntityId, submission: Submission) -> Result<Written, Error> {
-        let (mut results, notes) = write_in(self.cx, self.tx, entity, vec![submission])?;
+        let (mut results, notes) = write_in(self.cx, self.tx, entity, &[submission])?;
         let written = results.pop().unwrap_or(Err(Error::NotFound))?;
         self.notes.borrow_mut().extend(notes);
         self.wrote.set(true);

@@ -204,7 +204,7 @@ async fn run(work: Work) -> Result<(), Halt> {
                 true => Submission::Delete { id: *id, version: None },
                 false => Submission::Update { id: *id, version: None, values: values.clone() },
             });
-            let (results, notes) = write_in(cx, tx, def.id, submissions.collect())?;
+            let (results, notes) = write_in(cx, tx, def.id, &submissions.collect::<Vec<_>>())?;
             let mut progress = Progress { after: after.clone(), starts: 0, ..before.clone() };
             for (id, result) in found.iter().zip(results) {
                 progress.done += 1;

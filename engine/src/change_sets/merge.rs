@@ -17,7 +17,7 @@ use crate::ctx::{Cause, Ctx};
 use crate::error::Error;
 use crate::records::lookup::is_live;
 use crate::records::slice::Writer;
-use crate::records::{ChangeNote, Submission, current_or_superseded, notes_of, remove, write};
+use crate::records::{ChangeNote, Submission, notes_of, remove, write};
 
 /// The most records that are merged into one at once.
 const MOST: usize = 20;
@@ -86,23 +86,10 @@ impl Engine {
     /// # Errors
     /// `NotFound` of a record out of sight; `Forbidden` where one may not be changed or deleted; every fault of what results.
     pub async fn merge(&self, cx: &Ctx, entity: EntityId, id: Uuid, request: MergeRequest) -> Result<Merged, Error> {
-        const TRIES: usize = 4;
         let name = cx.app.schema.entity(entity).name.clone();
-        let mut cx = cx.clone();
-        for _ in 0..TRIES {
-            cx.change_set = Some(cx.new_id());
-            let entity = cx.app.schema.find(name.as_str()).ok_or(Error::NotFound)?.id;
-            let (at, asked) = (cx.clone(), request.clone());
-            match self.store().write(move |tx| merge(&at, tx, entity, id, &asked)).await {
-                Ok((merged, notes)) => {
-                    self.tell(notes);
-                    return Ok(merged);
-                }
-                Err(Error::Superseded) => cx = self.renewed(&cx).await?,
-                Err(error) => return Err(error),
-            }
-        }
-        Err(Error::Store(store::Fault::Busy))
+        let set = cx.new_id();
+        let cx = Ctx { change_set: Some(set), ..cx.clone() };
+        self.transact(&cx, move |cx, tx| merge(cx, tx, cx.entity_named(name.as_str())?, id, set, &request)).await
     }
 
     /// The record that another one was merged into, where the caller sees it.
@@ -134,10 +121,8 @@ impl Engine {
     }
 }
 
-fn merge(cx: &Ctx, tx: &Tx, entity: EntityId, id: Uuid, request: &MergeRequest) -> Result<(Merged, Vec<ChangeNote>), Error> {
-    current_or_superseded(cx, tx)?;
+fn merge(cx: &Ctx, tx: &Tx, entity: EntityId, id: Uuid, set: Uuid, request: &MergeRequest) -> Result<(Merged, Vec<ChangeNote>), Error> {
     let def = cx.app.schema.entity(entity);
-    let set = cx.change_set.ok_or_else(|| Error::Internal("a merge without a change set".to_owned()))?;
     let from: Vec<Uuid> = unique(&request.from);
     if from.contains(&id) {
         return Err(Violation::of_field("from", Code::BadReference, Message::new("merge_itself")).into());

@@ -95,7 +95,7 @@ where
         let (at, job, act) = (cx.clone(), work.clone(), act.clone());
         let started = Instant::now();
         let done = work.engine.store().write(move |tx| {
-            crate::records::current_or_superseded(&at, tx)?;
+            crate::transact::current_or_superseded(&at, tx)?;
             let stepped = act(&at, tx)?;
             if dry {
                 return Err(Unkept::Dry(Box::new(stepped)));

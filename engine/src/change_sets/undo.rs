@@ -131,7 +131,7 @@ fn take_back(cx: &Ctx, tx: &Tx, undoes: Uuid, set: Uuid, before: &Progress, limi
         match one(&engine, tx, undoes, *seq, row, &mut progress)? {
             Some(submission) => {
                 let Some(def) = cx.app.schema.find(&row.entity) else { continue };
-                let (results, more) = write_in(&engine, tx, def.id, vec![submission])?;
+                let (results, more) = write_in(&engine, tx, def.id, &[submission])?;
                 notes.extend(more);
                 match results.into_iter().next() {
                     Some(Err(error)) => {

@@ -134,7 +134,7 @@ struct Doing<'a> {
 
 impl Doing<'_> {
     fn write(&mut self, cx: &Ctx, entity: EntityId, submissions: Vec<Submission>) -> Result<Vec<Result<Written, Error>>, Error> {
-        let (results, notes) = write_in(cx, self.tx, entity, submissions)?;
+        let (results, notes) = write_in(cx, self.tx, entity, &submissions)?;
         self.notes.extend(notes);
         Ok(results)
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use model::{EntityId, Input};
 use rules::policy::Create;
 use serde_json::{Value as Json, json};
+use store::Tx;
 use uuid::Uuid;
 
 use super::act::{answer, preview_in};
@@ -16,7 +17,7 @@ use crate::error::Error;
 use crate::records::check::holds;
 use crate::records::lookup::is_live;
 use crate::records::slice::Writer;
-use crate::records::{Idempotency, current_or_superseded, known, remember_answer};
+use crate::records::{Idempotency, known, remember_answer};
 
 /// What is asked of a conversion, as it was sent.
 #[derive(Clone, Debug)]
@@ -115,11 +116,8 @@ impl Engine {
     /// `NotFound` where record or conversion are out of sight; `already_converted`, `nothing_left`; every fault of what would be
     /// written, with pointers below `/values/{target}` and `/lines/{target}`.
     pub async fn convert(&self, cx: &Ctx, entity: EntityId, record: Uuid, asked: ConversionAsked) -> Result<Json, Error> {
-        const TRIES: usize = 4;
-        let name = cx.app.schema.entity(entity).name.clone();
-        let asked = Arc::new(asked);
-        let (mut cx, mut entity) = (cx.clone(), entity);
         if asked.dry_run {
+            let cx = cx.clone();
             return self
                 .store()
                 .read(move |tx| {
@@ -128,39 +126,22 @@ impl Engine {
                 })
                 .await;
         }
-        for _ in 0..TRIES {
-            let (at, asked) = (cx.clone(), Arc::clone(&asked));
-            let done = self
-                .store()
-                .write(move |tx| {
-                    current_or_superseded(&at, tx)?;
-                    if let Some(key) = &asked.idempotency
-                        && let Some(made) = known(&at, tx, key)?
-                    {
-                        let made = made.as_str().and_then(|id| Uuid::try_parse(id).ok()).unwrap_or_default();
-                        return Ok((answer(&at, tx, made)?, Vec::new()));
-                    }
-                    let (plan, read) = read(&at, entity, &asked)?;
-                    let made = convert_in(&at, tx, &plan, record, &read)?;
-                    if let Some(key) = &asked.idempotency {
-                        remember_answer(&at, tx, key, made.id.to_string().into())?;
-                    }
-                    Ok((answer(&at, tx, made.id)?, made.notes))
-                })
-                .await;
-            match done {
-                Ok((told, notes)) => {
-                    self.tell(notes);
-                    return Ok(told);
-                }
-                Err(Error::Superseded) => {
-                    cx = self.renewed(&cx).await?;
-                    entity = cx.app.schema.find(name.as_str()).ok_or(Error::NotFound)?.id;
-                }
-                Err(error) => return Err(error),
+        let name = cx.app.schema.entity(entity).name.clone();
+        let convert = move |cx: &Ctx, tx: &Tx| {
+            if let Some(key) = &asked.idempotency
+                && let Some(made) = known(cx, tx, key)?
+            {
+                let made = made.as_str().and_then(|id| Uuid::try_parse(id).ok()).unwrap_or_default();
+                return Ok((answer(cx, tx, made)?, Vec::new()));
             }
-        }
-        Err(Error::Store(store::Fault::Busy))
+            let (plan, read) = read(cx, cx.entity_named(name.as_str())?, &asked)?;
+            let made = convert_in(cx, tx, &plan, record, &read)?;
+            if let Some(key) = &asked.idempotency {
+                remember_answer(cx, tx, key, made.id.to_string().into())?;
+            }
+            Ok((answer(cx, tx, made.id)?, made.notes))
+        };
+        self.transact(cx, convert).await
     }
 
     /// The conversions that a record offers to the caller now.

@@ -176,7 +176,7 @@ fn lines_of(cx: &Ctx, tx: &Tx, field: &Counted<'_>, ids: &[Uuid]) -> Result<Hash
 pub(super) fn take_back(cx: &Ctx, tx: &Tx, entity: EntityId, rows: &[Mapped], refused: &Refused) -> Result<Outcomes, Error> {
     let engine = Ctx { change_set: cx.change_set, ..cx.as_engine(Cause::Import) };
     let delete = |row: &Mapped| refused.get(&row.ordinal).map(|(id, _)| Submission::Delete { id: *id, version: None });
-    let (_, notes) = write_in(&engine, tx, entity, rows.iter().filter_map(delete).collect())?;
+    let (_, notes) = write_in(&engine, tx, entity, &rows.iter().filter_map(delete).collect::<Vec<_>>())?;
     let end = |row: &Mapped| refused.get(&row.ordinal).map_or(End::Skipped, |(_, reason)| End::Refused(reason.clone()));
     Ok(Outcomes { ends: rows.iter().map(end).collect(), notes, ..Outcomes::default() })
 }

@@ -30,7 +30,7 @@ use crate::ctx::Ctx;
 use crate::error::Error;
 use crate::files::Content;
 use crate::jobs::Halt;
-use crate::records::current_or_superseded;
+use crate::transact::current_or_superseded;
 
 /// Batches that may be under way.
 const UNDER_WAY: usize = 8;

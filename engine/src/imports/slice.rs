@@ -255,7 +255,7 @@ impl Slice<'_> {
                 id: None,
                 values: [(find.value_name().to_owned(), Input::Text(shown.clone()))].into_iter().collect(),
             };
-            let (results, notes) = write_in(self.cx, self.tx, find.entity, wanted.values().map(create).collect())?;
+            let (results, notes) = write_in(self.cx, self.tx, find.entity, &wanted.values().map(create).collect::<Vec<_>>())?;
             self.out.notes.extend(notes);
             for (key, result) in wanted.into_keys().zip(results) {
                 if let Ok(written) = result {
@@ -386,7 +386,7 @@ impl Slice<'_> {
         if submissions.is_empty() {
             return Ok(());
         }
-        let (mut results, notes) = write_in(self.cx, self.tx, self.plan.entity, submissions)?;
+        let (mut results, notes) = write_in(self.cx, self.tx, self.plan.entity, &submissions)?;
         self.out.notes.extend(notes);
         self.collide(&mut results)?;
         for (row, result) in rows.into_iter().zip(results) {

@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::records::lookup::is_live;
 use crate::records::slice::Writer;
 use crate::records::write::write_slice;
-use crate::records::{ChangeNote, Channel, Shape, Submission, Written, current_or_superseded, notes_of, one_in};
+use crate::records::{ChangeNote, Channel, Shape, Submission, Written, notes_of, one_in};
 use crate::times::Span;
 
 /// What is done with a record of a pool; closed.
@@ -57,25 +57,8 @@ impl Engine {
     /// `NotFound` where the caller has nothing to do with the record or the pool, `Forbidden`; `claim_lost`, `hold_limit`,
     /// `day_limit`, `cool_down`, `limit`; what a write of the record is refused for.
     pub async fn pool(&self, cx: &Ctx, ask: PoolAsk) -> Result<Written, Error> {
-        const TRIES: usize = 4;
         let name = cx.app.schema.entity(ask.entity).name.clone();
-        let (mut cx, mut ask) = (cx.clone(), ask);
-        for _ in 0..TRIES {
-            let (at, asked) = (cx.clone(), ask.clone());
-            let done = self.store().write(move |tx| transact(&at, tx, &asked)).await;
-            match done {
-                Ok((written, notes)) => {
-                    self.tell(notes);
-                    return Ok(written);
-                }
-                Err(Error::Superseded) => {
-                    cx = self.renewed(&cx).await?;
-                    ask.entity = cx.app.schema.find(name.as_str()).ok_or(Error::NotFound)?.id;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Err(Error::Store(store::Fault::Busy))
+        self.transact(cx, move |cx, tx| pool_in(cx, tx, &PoolAsk { entity: cx.entity_named(name.as_str())?, ..ask.clone() })).await
     }
 
     /// How a record stands to the pools of the caller: `pool` that it lies in, `claim`, `release`, `protect`, `protected_until`.
@@ -119,8 +102,7 @@ fn fits(w: &Writer<'_>, predicate: &Predicate, def: &EntityDef, cells: &Cells) -
     Ok(rules::eval::matches(predicate, &w.app.schema, def.id, cells, &w.reader)?)
 }
 
-fn transact(cx: &Ctx, tx: &Tx, ask: &PoolAsk) -> Result<(Written, Vec<ChangeNote>), Error> {
-    current_or_superseded(cx, tx)?;
+fn pool_in(cx: &Ctx, tx: &Tx, ask: &PoolAsk) -> Result<(Written, Vec<ChangeNote>), Error> {
     let me = cx.caller.user();
     let taker = match ask.deed {
         PoolDeed::Claim { to } => to.or(me),

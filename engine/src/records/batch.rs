@@ -73,46 +73,21 @@ impl Engine {
     /// # Errors
     /// Every fault of the one submission, or of all where they are all or nothing; that the store could not.
     pub async fn write(&self, cx: &Ctx, batch: Batch) -> Result<Results, Error> {
-        const TRIES: usize = 4;
         let name = cx.app.schema.entity(batch.entity).name.clone();
-        let mut cx = cx.clone();
-        let mut batch = batch;
-        for _ in 0..TRIES {
-            let (at, asked) = (cx.clone(), batch.clone());
-            let done = self.store().write(move |tx| transact(&at, tx, &asked)).await;
-            match done {
-                Ok((results, notes)) => {
-                    self.tell(notes);
-                    return Ok(results);
-                }
-                Err(Error::Superseded) => {
-                    cx = self.renewed(&cx).await?;
-                    batch.entity = cx.app.schema.find(name.as_str()).ok_or(Error::NotFound)?.id;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Err(Error::Store(store::Fault::Busy))
+        self.transact(cx, move |cx, tx| batch_in(cx, tx, cx.entity_named(name.as_str())?, &batch)).await
     }
 }
 
-/// The snapshot must be the current one: no writer works under a stale one.
-pub(crate) fn current_or_superseded(cx: &Ctx, tx: &Tx) -> Result<(), Error> {
-    tx.lock_revision(false)?;
-    if tx.revision()? == cx.app.revision { Ok(()) } else { Err(Error::Superseded) }
-}
-
-fn transact(cx: &Ctx, tx: &Tx, batch: &Batch) -> Result<(Results, Vec<ChangeNote>), Error> {
-    current_or_superseded(cx, tx)?;
+fn batch_in(cx: &Ctx, tx: &Tx, entity: EntityId, batch: &Batch) -> Result<(Results, Vec<ChangeNote>), Error> {
     if let Some(key) = &batch.idempotency
         && let Some(answered) = known(cx, tx, key)?
     {
-        return Ok((answered_again(cx, tx, batch, &answered)?, Vec::new()));
+        return Ok((answered_again(cx, tx, entity, batch, &answered)?, Vec::new()));
     }
-    let (mut results, notes) = if batch.atomic { together(cx, tx, batch)? } else { each(cx, tx, batch)? };
+    let (mut results, notes) = if batch.atomic { together(cx, tx, entity, &batch.submissions)? } else { each(cx, tx, entity, &batch.submissions)? };
     if let Some(shape) = &batch.answer {
         for written in results.iter_mut().flatten().filter(|written| !written.left_sight && written.outcome != Outcome::Deleted) {
-            written.json = read::one(cx, tx, batch.entity, written.id, shape)?.map(|answer| answer.json);
+            written.json = read::one(cx, tx, entity, written.id, shape)?.map(|answer| answer.json);
             written.left_sight = written.json.is_none();
         }
     }
@@ -128,8 +103,8 @@ fn transact(cx: &Ctx, tx: &Tx, batch: &Batch) -> Result<(Results, Vec<ChangeNote
 }
 
 /// All in one slice; a fault of one is a fault of all.
-fn together(cx: &Ctx, tx: &Tx, batch: &Batch) -> Result<(Results, Vec<ChangeNote>), Error> {
-    let (results, notes) = run(cx, tx, batch.entity, &batch.submissions)?;
+fn together(cx: &Ctx, tx: &Tx, entity: EntityId, submissions: &[Submission]) -> Result<(Results, Vec<ChangeNote>), Error> {
+    let (results, notes) = run(cx, tx, entity, submissions)?;
     if results.iter().all(Result::is_ok) {
         return Ok((results, notes));
     }
@@ -147,17 +122,17 @@ fn together(cx: &Ctx, tx: &Tx, batch: &Batch) -> Result<(Results, Vec<ChangeNote
 }
 
 /// Each for itself: first all in one slice, and one by one where something took the slice with it.
-fn each(cx: &Ctx, tx: &Tx, batch: &Batch) -> Result<(Results, Vec<ChangeNote>), Error> {
-    let whole = tx.savepoint(|tx| run(cx, tx, batch.entity, &batch.submissions));
+fn each(cx: &Ctx, tx: &Tx, entity: EntityId, submissions: &[Submission]) -> Result<(Results, Vec<ChangeNote>), Error> {
+    let whole = tx.savepoint(|tx| run(cx, tx, entity, submissions));
     match whole {
         Ok(done) => return Ok(done),
         Err(Error::Store(fault)) if !matches!(fault, store::Fault::Unique(_)) => return Err(Error::Store(fault)),
         Err(_) => {}
     }
     let (mut results, mut notes) = (Vec::new(), Vec::new());
-    for submission in &batch.submissions {
+    for submission in submissions {
         let done = tx.savepoint(|tx| {
-            let (mut results, notes) = run(cx, tx, batch.entity, std::slice::from_ref(submission))?;
+            let (mut results, notes) = run(cx, tx, entity, std::slice::from_ref(submission))?;
             results.pop().unwrap_or(Err(Error::NotFound)).map(|written| (written, notes))
         });
         results.push(done.map(|(written, more)| {
@@ -192,8 +167,8 @@ pub(crate) fn notes_of(writer: &Writer<'_>) -> Result<Vec<ChangeNote>, Error> {
 }
 
 /// Writes within a transaction that is open already: imports and data that comes with apps.
-pub(crate) fn write_in(cx: &Ctx, tx: &Tx, entity: EntityId, submissions: Vec<Submission>) -> Result<(Results, Vec<ChangeNote>), Error> {
-    each(cx, tx, &Batch { entity, submissions, atomic: false, idempotency: None, answer: None })
+pub(crate) fn write_in(cx: &Ctx, tx: &Tx, entity: EntityId, submissions: &[Submission]) -> Result<(Results, Vec<ChangeNote>), Error> {
+    each(cx, tx, entity, submissions)
 }
 
 fn caller_name(caller: &Caller) -> String {
@@ -225,7 +200,7 @@ pub(crate) fn known(cx: &Ctx, tx: &Tx, key: &Idempotency) -> Result<Option<Json>
     }
 }
 
-fn answered_again(cx: &Ctx, tx: &Tx, batch: &Batch, answered: &Json) -> Result<Results, Error> {
+fn answered_again(cx: &Ctx, tx: &Tx, entity: EntityId, batch: &Batch, answered: &Json) -> Result<Results, Error> {
     let mut results = Vec::new();
     for row in answered.as_array().into_iter().flatten() {
         let Some(id) = row.get("id").and_then(Json::as_str).and_then(|id| Uuid::try_parse(id).ok()) else { continue };
@@ -237,7 +212,7 @@ fn answered_again(cx: &Ctx, tx: &Tx, batch: &Batch, answered: &Json) -> Result<R
             _ => Outcome::Unchanged,
         };
         let json = match &batch.answer {
-            Some(shape) if outcome != Outcome::Deleted => read::one(cx, tx, batch.entity, id, shape)?.map(|answer| answer.json),
+            Some(shape) if outcome != Outcome::Deleted => read::one(cx, tx, entity, id, shape)?.map(|answer| answer.json),
             _ => None,
         };
         let left_sight = json.is_none() && batch.answer.is_some();

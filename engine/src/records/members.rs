@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::records::history::Op;
 use crate::records::lookup::is_live;
 use crate::records::slice::Writer;
-use crate::records::{ChangeNote, current_or_superseded, notes_of};
+use crate::records::{ChangeNote, notes_of};
 
 /// The most members of a record.
 const MOST: u32 = 1_000;
@@ -72,22 +72,8 @@ impl Engine {
     }
 
     async fn change_member(&self, cx: &Ctx, entity: EntityId, id: Uuid, user: Uuid, right: Option<bool>) -> Result<(), Error> {
-        const TRIES: usize = 4;
         let name = cx.app.schema.entity(entity).name.clone();
-        let mut cx = cx.clone();
-        for _ in 0..TRIES {
-            let entity = cx.app.schema.find(name.as_str()).ok_or(Error::NotFound)?.id;
-            let at = cx.clone();
-            match self.store().write(move |tx| change(&at, tx, entity, id, user, right)).await {
-                Ok(notes) => {
-                    self.tell(notes);
-                    return Ok(());
-                }
-                Err(Error::Superseded) => cx = self.renewed(&cx).await?,
-                Err(error) => return Err(error),
-            }
-        }
-        Err(Error::Store(store::Fault::Busy))
+        self.transact(cx, move |cx, tx| Ok(((), change(cx, tx, cx.entity_named(name.as_str())?, id, user, right)?))).await
     }
 }
 
@@ -108,7 +94,6 @@ fn of(tx: &Tx, def: &EntityDef, id: Uuid) -> Result<Vec<Member>, Error> {
 }
 
 fn change(cx: &Ctx, tx: &Tx, entity: EntityId, id: Uuid, user: Uuid, right: Option<bool>) -> Result<Vec<ChangeNote>, Error> {
-    current_or_superseded(cx, tx)?;
     let writer = Writer::new(cx, tx);
     let cells = seen(&writer, entity, id, Lock::Update)?;
     let def = cx.app.schema.entity(entity);

@@ -8,7 +8,7 @@ use model::field::{AcceptContext, TextContext};
 use model::{Cells, Code, Input, Message, Value, Violation};
 use serde_json::{Map, Value as Json};
 use store::system::form_link::{self, FormLink};
-use store::{Fault, Lock, Tx};
+use store::{Lock, Tx};
 use uuid::Uuid;
 
 use super::plan::FormPlan;
@@ -21,7 +21,7 @@ use crate::ctx::Ctx;
 use crate::error::Error;
 use crate::records::lookup::is_live;
 use crate::records::slice::Writer;
-use crate::records::{ChangeNote, Submission, along, current_or_superseded, notes_of, write};
+use crate::records::{ChangeNote, Submission, along, notes_of, write};
 
 /// The name under which a visitor says who they are.
 pub const PROOF: &str = "_verify";
@@ -61,7 +61,7 @@ impl Engine {
     /// `NotFound` where there is no such form.
     pub fn visit_linked(&self, form: &str, locale: &str) -> Result<(Ctx, Arc<FormPlan>), Error> {
         let cx = Ctx { locale: locale.to_owned(), ..self.background() };
-        let plan = cx.app.web_forms.find(form).filter(|plan| plan.is_about_one()).cloned().ok_or(Error::NotFound)?;
+        let plan = visited(&cx, form)?;
         Ok((cx, plan))
     }
 
@@ -95,28 +95,19 @@ impl Engine {
     /// # Errors
     /// `NotFound` where the link does not work; all faults of what was sent; what the move refuses.
     pub async fn post_linked(&self, form: &str, secret: &str, proof: Option<&str>, posted: Posted) -> Result<Received, Error> {
-        const TRIES: usize = 4;
-        for _ in 0..TRIES {
-            let (cx, plan) = self.visit_linked(form, &posted.locale)?;
-            let (hash, posted, proof) = (secret::hash(secret), posted.clone(), proof.map(str::to_owned));
-            let done = self
-                .store()
-                .write(move |tx| {
-                    current_or_superseded(&cx, tx)?;
-                    post_in(&cx, tx, &plan, &hash, proof.as_deref(), &posted)
-                })
-                .await;
-            match done {
-                Ok((received, notes)) => {
-                    self.tell(notes);
-                    return Ok(received);
-                }
-                Err(Error::Superseded) => self.reload_if_stale().await?,
-                Err(error) => return Err(error),
-            }
-        }
-        Err(Error::Store(Fault::Busy))
+        let (form, hash, proof) = (form.to_owned(), secret::hash(secret), proof.map(str::to_owned));
+        self.transact_in_background(move |cx, tx| {
+            let cx = Ctx { locale: posted.locale.clone(), ..cx.clone() };
+            let plan = visited(&cx, &form)?;
+            post_in(&cx, tx, &plan, &hash, proof.as_deref(), &posted)
+        })
+        .await
     }
+}
+
+/// A form that is about one record.
+fn visited(cx: &Ctx, form: &str) -> Result<Arc<FormPlan>, Error> {
+    cx.app.web_forms.find(form).filter(|plan| plan.is_about_one()).cloned().ok_or(Error::NotFound)
 }
 
 fn post_in(cx: &Ctx, tx: &Tx, plan: &FormPlan, hash: &Hash, proof: Option<&str>, posted: &Posted) -> Result<(Received, Vec<ChangeNote>), Error> {

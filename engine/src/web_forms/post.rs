@@ -9,9 +9,9 @@ use model::doc::{DuplicateThen, StageKind};
 use model::{Cells, Code, EntityDef, Input, Message, Value, Violation, Wording};
 use rules::scope::{Extra, Scope};
 use serde_json::{Map, Value as Json};
+use store::Tx;
 use store::system::Cond;
 use store::system::idempotency::IDEMPOTENCY;
-use store::{Fault, Tx};
 use uuid::Uuid;
 
 use super::guard::Token;
@@ -25,7 +25,7 @@ use crate::ctx::Ctx;
 use crate::error::Error;
 use crate::records::check::holds;
 use crate::records::slice::Writer;
-use crate::records::{ChangeNote, Submission, current_or_superseded, drafted, notes_of, write};
+use crate::records::{ChangeNote, Submission, drafted, notes_of, write};
 
 /// The most characters of one value of an address that a form looks at.
 const LONGEST_ASKED: usize = 500;
@@ -74,7 +74,7 @@ impl Engine {
     /// `NotFound` where there is no such form.
     pub fn visit(&self, form: &str, locale: &str) -> Result<(Ctx, Arc<FormPlan>), Error> {
         let cx = Ctx { locale: locale.to_owned(), ..self.background() };
-        let plan = cx.app.web_forms.find(form).filter(|plan| !plan.is_about_one()).cloned().ok_or(Error::NotFound)?;
+        let plan = visited(&cx, form)?;
         Ok((cx, plan))
     }
 
@@ -83,28 +83,19 @@ impl Engine {
     /// # Errors
     /// `NotFound` where there is no such form; all faults of what was sent; `duplicate_found` where the form refuses what is known.
     pub async fn post_form(&self, form: &str, posted: Posted) -> Result<Received, Error> {
-        const TRIES: usize = 4;
-        for _ in 0..TRIES {
-            let (cx, plan) = self.visit(form, &posted.locale)?;
-            let posted = posted.clone();
-            let done = self
-                .store()
-                .write(move |tx| {
-                    current_or_superseded(&cx, tx)?;
-                    post_in(&cx, tx, &plan, &posted)
-                })
-                .await;
-            match done {
-                Ok((received, notes)) => {
-                    self.tell(notes);
-                    return Ok(received);
-                }
-                Err(Error::Superseded) => self.reload_if_stale().await?,
-                Err(error) => return Err(error),
-            }
-        }
-        Err(Error::Store(Fault::Busy))
+        let form = form.to_owned();
+        self.transact_in_background(move |cx, tx| {
+            let cx = Ctx { locale: posted.locale.clone(), ..cx.clone() };
+            let plan = visited(&cx, &form)?;
+            post_in(&cx, tx, &plan, &posted)
+        })
+        .await
     }
+}
+
+/// A public form that is open to everybody.
+fn visited(cx: &Ctx, form: &str) -> Result<Arc<FormPlan>, Error> {
+    cx.app.web_forms.find(form).filter(|plan| !plan.is_about_one()).cloned().ok_or(Error::NotFound)
 }
 
 fn post_in(cx: &Ctx, tx: &Tx, plan: &FormPlan, posted: &Posted) -> Result<(Received, Vec<ChangeNote>), Error> {

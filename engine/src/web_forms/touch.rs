@@ -57,7 +57,7 @@ fn note(w: &Writer<'_>, def: &EntityDef, about: Uuid, text: String) -> Result<Ve
     let mut values: IndexMap<String, Input> = IndexMap::new();
     values.insert("text".to_owned(), Input::Text(text));
     values.insert("about".to_owned(), Input::from(&json!({"entity": def.name.as_str(), "id": about})));
-    let (results, notes) = write_in(w.cx, w.tx, entity.id, vec![Submission::Create { id: None, values }])?;
+    let (results, notes) = write_in(w.cx, w.tx, entity.id, &[Submission::Create { id: None, values }])?;
     results.into_iter().collect::<Result<Vec<_>, _>>()?;
     Ok(notes)
 }
