@@ -184,7 +184,7 @@ pub fn render(template: &TextTemplate, scope: &Scope<'_>) -> Result<String, Stri
 
 /// Whether what one field holds may stand in the other as it is: stored files, which are not sent as they are kept.
 fn is_same_kind(from: &FieldDef, to: &FieldDef) -> bool {
-    matches!((&from.role, &to.role), (Role::Files { many: a }, Role::Files { many: b }) if a == b)
+    matches!((&from.role, &to.role), (Role::Files { many: a, .. }, Role::Files { many: b, .. }) if a == b)
 }
 
 /// The cells of the field at the end of a path; none where a record on the way is gone or binned.

@@ -29,10 +29,11 @@ pub(super) fn ids(json: &Json) -> impl Iterator<Item = &str> {
 /// Where the store could not.
 pub(crate) fn hang(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error> {
     let def = slice.def;
-    let holds = |field: &&FieldDef| matches!(field.role, Role::Files { .. });
-    for field in def.fields.iter().filter(holds) {
+    for field in &def.fields {
+        let Role::Files { pictures, most_bytes, .. } = field.role else { continue };
+        let allowed = Allowed { pictures, most_bytes };
         for row in slice.rows.iter_mut().filter(|row| row.is_well() && row.changed(def, field.id)) {
-            if let Err(fault) = claim(w.cx, w.tx, def, row.id, field, &mut row.after)? {
+            if let Err(fault) = claim(w.cx, w.tx, def, row.id, field, allowed, &mut row.after)? {
                 row.faults.push(fault);
             }
         }
@@ -40,11 +41,26 @@ pub(crate) fn hang(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error> {
     Ok(())
 }
 
+/// What may hang on a field.
+#[derive(Clone, Copy)]
+struct Allowed {
+    pictures: bool,
+    most_bytes: Option<u64>,
+}
+
 /// Fills what a record keeps of its files and hangs new ones on it; what is refused stays unchanged.
 ///
 /// # Errors
 /// Where the store could not; the inner error is the caller's fault.
-fn claim(cx: &Ctx, tx: &Tx, def: &EntityDef, record: Uuid, field: &FieldDef, after: &mut Cells) -> Result<Result<(), Violation>, Error> {
+fn claim(
+    cx: &Ctx,
+    tx: &Tx,
+    def: &EntityDef,
+    record: Uuid,
+    field: &FieldDef,
+    allowed: Allowed,
+    after: &mut Cells,
+) -> Result<Result<(), Violation>, Error> {
     let Some(slot) = field.slot() else { return Ok(Ok(())) };
     let Some(Value::Json(sent)) = after.get(slot) else { return Ok(Ok(())) };
     let wanted: Vec<Uuid> = ids(sent).filter_map(|id| Uuid::try_parse(id).ok()).collect();
@@ -56,14 +72,10 @@ fn claim(cx: &Ctx, tx: &Tx, def: &EntityDef, record: Uuid, field: &FieldDef, aft
         let Some(row) = rows.iter().find(|row| row.info.id == *id).filter(|row| may_hang(cx, def.name.as_str(), record, row)) else {
             return Ok(Err(Violation::of_field(field.name.as_str(), Code::BadReference, Message::new("bad_reference"))));
         };
-        // Settings of the kind say that only pictures may be here.
-        let only_pictures = matches!(field.doc.kind.as_str(), "image" | "signature");
-        if only_pictures && (!row.info.kind.starts_with("image/") || row.info.kind == "image/svg+xml") {
+        if allowed.pictures && (!row.info.kind.starts_with("image/") || row.info.kind == "image/svg+xml") {
             return Ok(Err(Violation::of_field(field.name.as_str(), Code::BadFormat, Message::new("file_not_image"))));
         }
-        // For one file `max` is its greatest size; for several it is how many.
-        let most = field.doc.settings.get("max").and_then(Json::as_u64).filter(|_| matches!(field.role, Role::Files { many: false }));
-        if let Some(most) = most.filter(|most| row.info.size > *most) {
+        if let Some(most) = allowed.most_bytes.filter(|most| row.info.size > *most) {
             return Ok(Err(Violation::of_field(field.name.as_str(), Code::TooLarge, Message::new("file_too_large").with("max", most >> 20))));
         }
         filled.push(row.info.to_json());

@@ -144,8 +144,8 @@ pub(super) async fn upload(
     } else {
         let found = page.cx.grants.field(def, &field).ok_or_else(|| missed(&page)(Error::NotFound))?;
         let value = match found.role {
-            Role::Files { many: false } => hung,
-            Role::Files { many: true } => {
+            Role::Files { many: false, .. } => hung,
+            Role::Files { many: true, .. } => {
                 let shape = Shape { fields: Some(vec![field.clone()]), ..Shape::default() };
                 let there = state.engine().get(&page.cx, def.id, id, &shape).await.map_err(missed(&page))?;
                 let there: Json = serde_json::from_slice(&there.json).unwrap_or_default();

@@ -74,6 +74,7 @@ struct Upload {
     name: String,
     label: String,
     is_picture: bool,
+    is_taken: bool,
     many: bool,
 }
 
@@ -281,12 +282,9 @@ fn uploads(cx: &Ctx, def: &EntityDef) -> Vec<Upload> {
         .iter()
         .filter(|field| !field.doc.common.read_only && grant.may_change(field.id) && cx.grants.field(def, field.name.as_str()).is_some())
         .filter_map(|field| match field.role {
-            Role::Files { many } => Some(Upload {
-                name: field.name.to_string(),
-                label: label_of(cx, field),
-                is_picture: matches!(field.doc.kind.as_str(), "image" | "signature"),
-                many,
-            }),
+            Role::Files { many, pictures, camera, .. } => {
+                Some(Upload { name: field.name.to_string(), label: label_of(cx, field), is_picture: pictures, is_taken: camera, many })
+            }
             _ => None,
         })
         .collect()

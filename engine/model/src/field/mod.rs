@@ -323,6 +323,12 @@ pub enum Role {
     Files {
         /// Several.
         many: bool,
+        /// Only pictures.
+        pictures: bool,
+        /// The size of one, at most.
+        most_bytes: Option<u64>,
+        /// Taken with the camera where there is one.
+        camera: bool,
     },
     /// A number given once.
     Autonumber {

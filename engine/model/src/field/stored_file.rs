@@ -3,19 +3,60 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::doc::Field;
+use crate::fault::Diagnostic;
 use crate::field::references::read_id;
-use crate::field::{AcceptContext, ColumnSpec, Comparable, Numbers, Reject, TextContext, TypedField};
+use crate::field::{AcceptContext, ColumnSpec, Comparable, Compiled, Numbers, Reject, Role, Shape, TextContext, TypedField, read_settings};
 use crate::filter::Op;
 use crate::input::Input;
 use crate::value::{Storage, Value};
+
+/// The most files of a field that does not say.
+const MOST: usize = 20;
+
+/// Settings of the kinds that hold files.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct FileSettings {
+    /// Taken on the spot.
+    pub capture: Option<Capture>,
+    /// What is written over a picture.
+    pub watermark: Option<serde_json::Value>,
+    /// The most files, or for one file the most bytes.
+    pub max: Option<u64>,
+}
+
+/// What a file is taken with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Capture {
+    /// The camera of the device.
+    Camera,
+}
+
+/// A field of one file.
+pub(super) fn one(field: &Field, pictures: bool) -> Result<Compiled, Vec<Diagnostic>> {
+    let settings: FileSettings = read_settings(field)?;
+    let role = Role::Files { many: false, pictures, most_bytes: settings.max, camera: settings.capture.is_some() };
+    Ok(Compiled { role, shape: Shape::Own(Arc::new(FileField { many: None })) })
+}
+
+/// A field of several files.
+pub(super) fn several(field: &Field) -> Result<Compiled, Vec<Diagnostic>> {
+    let settings: FileSettings = read_settings(field)?;
+    let most = settings.max.map_or(MOST, |max| usize::try_from(max).unwrap_or(MOST));
+    let role = Role::Files { many: true, pictures: false, most_bytes: None, camera: settings.capture.is_some() };
+    Ok(Compiled { role, shape: Shape::Own(Arc::new(FileField { many: Some(most) })) })
+}
 
 /// The values of a file field: a JSON object with `id`, `name`, `size` and `type`, or an array of them.
 #[derive(Clone, Debug)]
 pub struct FileField {
     /// Several, so many at most.
     pub many: Option<usize>,
-    /// Only pictures.
-    pub pictures: bool,
 }
 
 /// One file as it was sent: its id, alone or in an object as it was read.

@@ -49,12 +49,12 @@ impl Kind {
         match &field.role {
             Role::Secret => Self::Sealed,
             Role::Reference(_) => field.targets.first().map_or(Self::Id, |target| Self::Record(*target)),
-            Role::References(_) | Role::Files { many: true } | Role::Choice { many: true, .. } | Role::Lines { .. } => Self::List,
+            Role::References(_) | Role::Files { many: true, .. } | Role::Choice { many: true, .. } | Role::Lines { .. } => Self::List,
             Role::Choice { many: false, .. } | Role::Stage { .. } => Self::Text,
             Role::Plain
             | Role::Money { .. }
             | Role::AnyReference { .. }
-            | Role::Files { many: false }
+            | Role::Files { many: false, .. }
             | Role::Autonumber { .. }
             | Role::Formula { .. }
             | Role::Lookup { .. }
