@@ -150,6 +150,20 @@ impl From<Error> for Halt {
     }
 }
 
+/// Why nothing of a job's transaction was kept; closed.
+pub(crate) enum Unkept<T> {
+    /// It was only looked at what would be.
+    Rolled(Box<T>),
+    /// The job stops.
+    Halted(Halt),
+}
+
+impl<T, E: Into<Halt>> From<E> for Unkept<T> {
+    fn from(why: E) -> Self {
+        Self::Halted(why.into())
+    }
+}
+
 /// The jobs of a workspace.
 #[derive(Debug)]
 pub struct Jobs {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::ctx::Ctx;
 use crate::error::Error;
-use crate::jobs::{Halt, Work};
+use crate::jobs::{Halt, Unkept, Work};
 use crate::records::ChangeNote;
 
 /// Records of one step, at least and at most; between them as many as fit into [`STEP`].
@@ -98,14 +98,14 @@ where
             crate::transact::current_or_superseded(&at, tx)?;
             let stepped = act(&at, tx)?;
             if dry {
-                return Err(Unkept::Dry(Box::new(stepped)));
+                return Err(Unkept::Rolled(Box::new(stepped)));
             }
             job.keep(tx, &told(&stepped.progress)?, at.now)?;
             Ok(stepped)
         });
         let stepped = match done.await {
             Ok(stepped) => stepped,
-            Err(Unkept::Dry(stepped)) => {
+            Err(Unkept::Rolled(stepped)) => {
                 let (job, progress, now) = (work.clone(), told(&stepped.progress)?, cx.now);
                 work.engine.store().write(move |tx| job.keep(tx, &progress, now)).await?;
                 Stepped { notes: Vec::new(), ..*stepped }
@@ -130,30 +130,4 @@ where
 
 fn told(progress: &Progress) -> Result<serde_json::Value, Error> {
     serde_json::to_value(progress).map_err(|error| Error::Internal(error.to_string()))
-}
-
-/// Why nothing of a transaction was kept; closed.
-enum Unkept {
-    /// It was only looked at what would be.
-    Dry(Box<Stepped>),
-    /// The job stops.
-    Halted(Halt),
-}
-
-impl From<Error> for Unkept {
-    fn from(error: Error) -> Self {
-        Self::Halted(error.into())
-    }
-}
-
-impl From<Halt> for Unkept {
-    fn from(halt: Halt) -> Self {
-        Self::Halted(halt)
-    }
-}
-
-impl From<store::Fault> for Unkept {
-    fn from(fault: store::Fault) -> Self {
-        Self::Halted(fault.into())
-    }
 }

@@ -29,7 +29,7 @@ use crate::Engine;
 use crate::ctx::Ctx;
 use crate::error::Error;
 use crate::files::Content;
-use crate::jobs::Halt;
+use crate::jobs::{Halt, Unkept};
 use crate::transact::current_or_superseded;
 
 /// Batches that may be under way.
@@ -90,31 +90,6 @@ pub(crate) struct Run {
     pub(crate) counts_lines: bool,
     /// While lines are counted: records of a part that are taken back, by their row, with the reason.
     pub(super) refused: Option<Arc<Refused>>,
-}
-
-/// Why a slice was not kept; closed.
-enum Unkept {
-    /// The dry run takes it back.
-    Rolled(Box<(Outcomes, Progress)>),
-    Halted(Halt),
-}
-
-impl From<Fault> for Unkept {
-    fn from(fault: Fault) -> Self {
-        Self::Halted(fault.into())
-    }
-}
-
-impl From<Error> for Unkept {
-    fn from(error: Error) -> Self {
-        Self::Halted(error.into())
-    }
-}
-
-impl From<Halt> for Unkept {
-    fn from(halt: Halt) -> Self {
-        Self::Halted(halt)
-    }
 }
 
 /// What slices share.
@@ -382,7 +357,12 @@ impl Run {
     }
 
     /// One transaction: the rows, the files of error rows and of waiting ones, the progress.
-    async fn write(&self, plan: &Arc<Plan>, rows: &Arc<Vec<Mapped>>, shared: &Shared) -> Result<(Outcomes, Progress, u128), Unkept> {
+    async fn write(
+        &self,
+        plan: &Arc<Plan>,
+        rows: &Arc<Vec<Mapped>>,
+        shared: &Shared,
+    ) -> Result<(Outcomes, Progress, u128), Unkept<(Outcomes, Progress)>> {
         let (cx, plan, rows, shared) = (self.cx.clone(), Arc::clone(plan), Arc::clone(rows), shared.clone());
         let (before, journal, dry_run, keep_edits) = (self.progress.clone(), Arc::clone(&self.journal), self.dry_run, self.keep_edits);
         let (watch, refused) = (self.watches(plan.entity), self.refused.clone());
