@@ -1,40 +1,77 @@
-// In charge of what pages do beyond links and forms: the menu, keys, popups, live forms, pickers, boards, calendars, the inbox, toasts.
+// In charge of what all pages do beyond links and forms: the menu, keys, popups, pickers, toasts. Boards, calendars, forms and the inbox bring their own.
 // Invariant: without it every page still works; nothing is decided here that the server does not decide again.
-import { watchBoards } from './board.js';
-import { watchCalendars } from './calendar.js';
-import { watchForms } from './form.js';
-import { watchInbox } from './inbox.js';
+import { singleKeys, watchKeys } from './keys.js';
 import { watchTasks } from './live.js';
 import { watchPickers } from './picker.js';
-import { watchSignatures } from './signature.js';
 import { watchToast } from './toast.js';
 
 const menu = document.querySelector('[data-menu]');
-menu?.addEventListener('click', () => {
-  const open = document.querySelector('.side').classList.toggle('open');
+const side = document.querySelector('.side');
+function openMenu(open) {
+  side.classList.toggle('open', open);
   menu.setAttribute('aria-expanded', String(open));
+}
+menu?.addEventListener('click', () => {
+  openMenu(!side.classList.contains('open'));
+  if (side.classList.contains('open')) side.querySelector('a')?.focus();
 });
 
 const popups = () => document.querySelectorAll('details[data-popup][open]');
 
 document.addEventListener('keydown', (event) => {
   if (event.isComposing) return;
-  const typing = event.target.closest('input, textarea, select, [contenteditable]');
+  const typing = event.target.closest('input:not([type=checkbox]), textarea, select, [contenteditable]');
   if (event.key === 'Escape') {
+    if (side?.classList.contains('open')) {
+      openMenu(false);
+      menu.focus();
+    }
     for (const popup of popups()) {
       popup.open = false;
       popup.querySelector('summary').focus();
     }
   }
   if (event.key === 'Escape' && typing) typing.blur();
-  if (typing || event.altKey || event.metaKey) return;
-  if (event.key === '/' || (event.ctrlKey && event.key === 'k')) {
+  if ((event.ctrlKey || event.metaKey) && event.key === 'Enter' && typing?.form) {
+    // What stands nearest to the words is what they are sent by.
+    event.preventDefault();
+    (typing.closest('.popup') ?? typing.form).querySelector('button[type=submit]')?.click();
+    return;
+  }
+  if ((event.ctrlKey || event.metaKey) && event.key === 'k') {
     event.preventDefault();
     document.querySelector('[data-search]')?.focus();
     return;
   }
-  if (!event.ctrlKey) document.querySelector(`[data-key="${CSS.escape(event.key)}"]`)?.click();
+  if (typing || event.altKey || event.metaKey || event.ctrlKey || document.querySelector('dialog[open]') || !singleKeys()) return;
+  if (event.key === '/') {
+    event.preventDefault();
+    document.querySelector('[data-search]')?.focus();
+  } else if (event.key === '?') {
+    document.querySelector('[data-keys]')?.click();
+  } else {
+    document.querySelector(`[data-key="${CSS.escape(event.key)}"]`)?.click();
+  }
 });
+
+// A form that is on its way is not sent once more.
+document.addEventListener('submit', (event) => {
+  const form = event.target;
+  if (event.defaultPrevented || form.method !== 'post') return;
+  if (form.dataset.sent) {
+    event.preventDefault();
+    return;
+  }
+  form.dataset.sent = 'true';
+  event.submitter?.setAttribute('aria-busy', 'true');
+  // An answer that is no page leaves this one standing.
+  setTimeout(() => again(form), 4000);
+});
+
+function again(form) {
+  delete form.dataset.sent;
+  for (const button of form.querySelectorAll('[aria-busy]')) button.removeAttribute('aria-busy');
+}
 
 document.addEventListener('click', (event) => {
   for (const popup of popups()) if (!popup.contains(event.target)) popup.open = false;
@@ -63,6 +100,7 @@ for (const form of document.querySelectorAll('[data-filters]')) {
 // What was disabled for the address is wanted again when the page comes back from the browser's memory.
 window.addEventListener('pageshow', () => {
   for (const input of document.querySelectorAll('[data-filters] :disabled')) input.disabled = false;
+  for (const form of document.querySelectorAll('[data-sent]')) again(form);
 });
 document.querySelector('[data-focus]')?.focus();
 
@@ -86,14 +124,11 @@ for (const many of document.querySelectorAll('[data-many], #act .grid')) {
     fields.forEach((field, index) => { field.hidden = index > 0 && !filled(field) && !filled(fields[index - 1]); });
   };
   many.addEventListener('change', show);
+  many.dataset.watched = 'true';
   show();
 }
 
 watchToast();
 watchPickers();
-watchForms();
-watchBoards();
-watchCalendars();
-watchInbox();
-watchSignatures();
+watchKeys();
 watchTasks();

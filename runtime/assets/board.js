@@ -4,7 +4,7 @@ import './vendor/sortablejs/sortable.min.js';
 import { csrf, toast } from './toast.js';
 
 /** Watches every board. */
-export function watchBoards() {
+function watchBoards() {
   for (const board of document.querySelectorAll('[data-board]')) watch(board);
 }
 
@@ -59,3 +59,5 @@ async function place(board, card, from, to) {
   }
   toast(errors.map((error) => error.message).join(' · ') || problem?.detail || board.dataset.failed);
 }
+
+watchBoards();

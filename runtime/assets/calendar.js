@@ -6,7 +6,7 @@ import { csrf, toast } from './toast.js';
 const DAY = 86_400_000;
 
 /** Watches every calendar. */
-export function watchCalendars() {
+function watchCalendars() {
   for (const calendar of document.querySelectorAll('[data-calendar]')) watch(calendar);
 }
 
@@ -52,3 +52,5 @@ async function place(calendar, entry, from, to) {
   const problem = await answer?.json().catch(() => null);
   toast(problem?.detail);
 }
+
+watchCalendars();

@@ -2,7 +2,7 @@
 // Invariant: a late answer never overwrites a newer one.
 
 /** Watches every form with conditions. */
-export function watchForms() {
+function watchForms() {
   for (const form of document.querySelectorAll('[data-form]')) watch(form);
 }
 
@@ -20,6 +20,11 @@ function watch(form) {
       if (section) section.hidden = !visible;
     });
   };
+  // Nobody loses what was entered by a slip.
+  let changed = form.querySelector('[aria-invalid]') !== null;
+  form.addEventListener('input', () => { changed = true; });
+  form.addEventListener('submit', () => { changed = false; });
+  window.addEventListener('beforeunload', (event) => { if (changed) event.preventDefault(); });
   form.addEventListener('input', () => { clearTimeout(timer); timer = setTimeout(ask, 250); });
   form.addEventListener('change', () => { clearTimeout(timer); ask(); });
 }
@@ -32,3 +37,5 @@ function show(form, name, status) {
   const output = field.querySelector('output');
   if (output && !field.querySelector('select')) output.textContent = status.text;
 }
+
+watchForms();

@@ -1,8 +1,10 @@
 // In charge of the inbox by keys: from line to line, open, tick, approve, reject; and of how many are ticked.
 // Invariant: a decision is a form's; what needs words, input or a signature is opened for them.
 
+import { singleKeys } from './keys.js';
+
 /** Watches the inbox. */
-export function watchInbox() {
+function watchInbox() {
   const form = document.querySelector('[data-inbox]');
   if (!form) return;
   const rows = [...form.querySelectorAll('[data-row]')];
@@ -17,7 +19,7 @@ export function watchInbox() {
   form.addEventListener('change', told);
   told();
   document.addEventListener('keydown', (event) => {
-    if (event.isComposing || event.ctrlKey || event.altKey || event.metaKey) return;
+    if (event.isComposing || event.ctrlKey || event.altKey || event.metaKey || !singleKeys()) return;
     const box = event.target.closest('input, textarea, select');
     if (box && !box.matches('[data-tick]')) return;
     const row = here();
@@ -44,3 +46,5 @@ export function watchInbox() {
     }
   });
 }
+
+watchInbox();

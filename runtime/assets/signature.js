@@ -4,7 +4,7 @@
 const SIDE = 1000;
 
 /** Watches every place to sign. */
-export function watchSignatures() {
+function watchSignatures() {
   for (const field of document.querySelectorAll('[data-signature]')) watch(field);
 }
 
@@ -48,3 +48,5 @@ function watch(field) {
   });
   clear.addEventListener('click', () => { strokes.length = 0; draw(); });
 }
+
+watchSignatures();

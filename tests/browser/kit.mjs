@@ -101,7 +101,11 @@ export async function caller(base, email = 'admin@demo.local', password = 'trell
     return text ? JSON.parse(text) : undefined;
   };
   const { token } = await send('POST', '/auth/login', { email, password });
-  return { get: (path) => send('GET', path, undefined, token), post: (path, body) => send('POST', path, body, token) };
+  return {
+    get: (path) => send('GET', path, undefined, token),
+    post: (path, body) => send('POST', path, body, token),
+    patch: (path, body) => send('PATCH', path, body, token),
+  };
 }
 
 /** What hinders people, by the rules of WCAG 2.2 A and AA. */

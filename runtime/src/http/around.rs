@@ -6,7 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use engine::Error;
@@ -67,9 +67,14 @@ pub async fn around(State(state): State<RuntimeState>, request: Request, next: N
     let (locale, secure) = (facts.locale(), facts.secure);
     let id = uuid::Uuid::new_v4().simple().to_string();
     parts.extensions.insert(facts);
+    let reads = reads_pages(&parts.headers, &path);
     let request = Request::from_parts(parts, body);
     let _running = state.metrics().begin();
-    let mut response = ID.scope(id.clone(), locale::within(locale, guarded(request, next, is_long(&path)))).await;
+    let answered = async {
+        let response = guarded(request, next, is_long(&path)).await;
+        if reads { in_words(response).await } else { response }
+    };
+    let mut response = ID.scope(id.clone(), locale::within(locale, answered)).await;
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
@@ -98,6 +103,31 @@ async fn guarded(request: Request, next: Next, long: bool) -> Response {
         }
         Err(_) => Problem::http(StatusCode::SERVICE_UNAVAILABLE, "busy", Message::new("timed_out")).into_response(),
     }
+}
+
+/// Whether somebody reads the answer in a browser's window: problems are told them in words.
+fn reads_pages(headers: &HeaderMap, path: &str) -> bool {
+    let accepts = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    accepts.contains("text/html") && !path.starts_with("/api/")
+}
+
+/// A problem as a page; anything else as it is.
+async fn in_words(response: Response) -> Response {
+    /// No problem is longer.
+    const MOST: usize = 1 << 20;
+    let is_problem = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/problem+json"));
+    if !is_problem || response.headers().contains_key(header::CONTENT_ENCODING) {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    let body = axum::body::to_bytes(body, MOST).await.unwrap_or_default();
+    let problem: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    let detail = problem.get("detail").and_then(serde_json::Value::as_str).unwrap_or_default();
+    let mut page = crate::pages::lost::page(parts.status, &locale::current(), detail, &request_id());
+    if let Some(wait) = parts.headers.get(header::RETRY_AFTER) {
+        page.headers_mut().insert(header::RETRY_AFTER, wait.clone());
+    }
+    page
 }
 
 /// A path for the log: a secret in it stays out.

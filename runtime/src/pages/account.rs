@@ -54,6 +54,8 @@ struct SessionLine {
     seen: String,
     address: String,
     agent: String,
+    /// What the browser calls itself.
+    sent: String,
     current: bool,
 }
 
@@ -106,7 +108,8 @@ async fn render(
                 id: session.id.to_string(),
                 seen: at(session.seen_at),
                 address: session.address,
-                agent: session.agent,
+                agent: super::agent::known(&session.agent).unwrap_or_else(|| session.agent.clone()),
+                sent: session.agent,
                 current: session.id == page.verified.id,
             })
             .collect(),

@@ -22,7 +22,7 @@ use super::picker::Offers;
 use super::record::{Fact, facts};
 use super::related::{Related, lines};
 use super::shell::{Missed, Shell, missed, shell, told};
-use super::{deciders, env, toast};
+use super::{deciders, env, titles, toast};
 use crate::http::caller::Page;
 use crate::http::query::Query;
 use crate::state::RuntimeState;
@@ -172,8 +172,9 @@ pub(super) async fn render(state: &RuntimeState, page: &Page, id: Uuid, query: &
         (Some(def), Some(record)) => {
             let hidden: Vec<&str> = own.iter().flat_map(|task| hidden(task)).collect();
             let files = acts::files_of(state, page, def, record).await?;
-            let shown: Vec<Fact> =
+            let mut shown: Vec<Fact> =
                 facts(page, def, &detail["values"]).into_iter().filter(|fact| !fact.kept && !opened.contains(&fact.name)).collect();
+            titles::told(state, page, shown.iter_mut().map(|fact| &mut fact.cell)).await?;
             (shown, lines(state, page, def, record, &hidden).await?, files)
         }
         _ => (Vec::new(), Vec::new(), Vec::new()),

@@ -20,10 +20,8 @@ struct Vendored;
 /// The hash of all assets.
 static BUILD: LazyLock<String> = LazyLock::new(|| {
     let mut hash = Sha256::new();
-    for path in Own::iter() {
-        if let Some(file) = Own::get(&path) {
-            hash.update(&file.data);
-        }
+    for file in Own::iter().filter_map(|path| Own::get(&path)).chain(Vendored::iter().filter_map(|path| Vendored::get(&path))) {
+        hash.update(&file.data);
     }
     hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 });

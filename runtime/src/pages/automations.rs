@@ -86,6 +86,8 @@ struct RunPage {
     trigger: String,
     may_retry: bool,
     may_cancel: bool,
+    /// Whether it goes on by itself just now.
+    moves: bool,
     steps: Vec<Step>,
     error: Option<String>,
 }
@@ -261,6 +263,7 @@ async fn one(state: &RuntimeState, page: &Page, id: Uuid, query: &Query, failed:
         took: ended.map(|(ended, at)| span(&cx.locale, (ended - at).num_seconds())).unwrap_or_default(),
         trigger: if json["trigger"].is_null() { String::new() } else { serde_json::to_string_pretty(&json["trigger"]).unwrap_or_default() },
         may_retry: matches!(word, "failed" | "dead"),
+        moves: word == "running" || (word == "waiting" && moment(&json, "due_at").is_none_or(|due| due <= cx.now)),
         may_cancel: matches!(word, "waiting" | "running" | "failed" | "dead"),
         steps: json["steps"].as_array().into_iter().flatten().map(step).collect(),
         error: failed.map(|error| told(error, &cx.locale).1),

@@ -10,7 +10,7 @@ use model::field::Role;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
-use super::cell::{Cell, cell, field_at, text_of};
+use super::cell::{Cell, cell, field_at, says, text_of};
 use super::control::stage_options;
 use super::env;
 use super::query::with;
@@ -80,7 +80,8 @@ pub(super) async fn show(viewing: &Viewing<'_>, view: &View) -> Result<Response,
                     .card
                     .iter()
                     .map(|name| Cell { href: None, ..cell(cx, def, name, &row) })
-                    .filter(|cell| !cell.text.is_empty() && cell.text != *title)
+                    // What the title says already needs no line of its own.
+                    .filter(|cell| !cell.text.is_empty() && !says(title, &cell.text))
                     .collect();
                 let version = row.get("version").and_then(Json::as_i64).unwrap_or_default();
                 Card { id: id.to_string(), version, href: format!("/r/{}/{id}", def.name), title: title.clone(), lines }

@@ -4,9 +4,11 @@
 use engine::Ctx;
 use model::field::{Role, TextContext};
 use model::{EntityDef, FieldDef};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rules::query::resolve_path;
 use serde::Serialize;
 use serde_json::Value as Json;
+use uuid::Uuid;
 
 use super::shell::label;
 
@@ -19,6 +21,9 @@ pub(super) struct Cell {
     pub(super) is_number: bool,
     /// A picture's address.
     pub(super) image: Option<String>,
+    /// A record of any kind whose title the row does not tell: `titles::told` asks for it.
+    #[serde(skip)]
+    pub(super) untold: Option<(String, Uuid)>,
 }
 
 /// A column of a table: its path, its label, its field.
@@ -58,10 +63,9 @@ pub(super) fn cell(cx: &Ctx, def: &EntityDef, path: &str, row: &Json) -> Cell {
             Cell { text: title.unwrap_or("…").to_owned(), href, ..Cell::default() }
         }
         Role::AnyReference { .. } => {
-            let title = row.get("titles").and_then(|titles| titles.get(path)).and_then(Json::as_str);
             let part = |key: &str| value.get(key).and_then(Json::as_str);
-            let href = part("entity").zip(part("id")).map(|(entity, id)| format!("/r/{entity}/{id}"));
-            Cell { text: title.unwrap_or("…").to_owned(), href, ..Cell::default() }
+            let untold = part("entity").zip(part("id")).and_then(|(entity, id)| Some((entity.to_owned(), Uuid::try_parse(id).ok()?)));
+            Cell { text: "…".to_owned(), untold, ..Cell::default() }
         }
         Role::Files { .. } => {
             let files: Vec<&Json> = value.as_array().map_or_else(|| vec![value], |files| files.iter().collect());
@@ -79,8 +83,33 @@ pub(super) fn cell(cx: &Ctx, def: &EntityDef, path: &str, row: &Json) -> Cell {
             let color = value.as_str().and_then(|name| stage_doc(cx, far, field, name)).and_then(|stage| stage.color.clone());
             Cell { text: plain(cx, far, field, value), color, ..Cell::default() }
         }
-        _ => Cell { text: plain(cx, far, field, value), is_number: is_number(field), ..Cell::default() },
+        _ => Cell { text: plain(cx, far, field, value), href: reached(field, value), is_number: is_number(field), ..Cell::default() },
     }
+}
+
+/// Where an address, a number or a page leads: to what writes, calls or opens it. What is masked leads nowhere.
+fn reached(field: &FieldDef, value: &Json) -> Option<String> {
+    let text = value.as_str().filter(|text| !text.is_empty() && !text.contains(['*', '•']))?;
+    match field.doc.kind.as_str() {
+        "email" => Some(format!("mailto:{}", utf8_percent_encode(text, &ADDRESS))),
+        "phone" => Some(format!("tel:{}", text.chars().filter(|c| c.is_ascii_digit() || *c == '+').collect::<String>())),
+        // Anything else than a page of the web would be run where it is read.
+        "url" => Some(text.to_owned()).filter(|text| text.starts_with("https://") || text.starts_with("http://")),
+        _ => None,
+    }
+}
+
+/// What an address keeps as it is behind `mailto:`.
+const ADDRESS: AsciiSet = NON_ALPHANUMERIC.remove(b'@').remove(b'.').remove(b'-').remove(b'_').remove(b'+');
+
+/// Whether a title says a value already, as words of its own.
+pub(super) fn says(title: &str, text: &str) -> bool {
+    let is_apart = |c: Option<char>| !c.is_some_and(char::is_alphanumeric);
+    !text.is_empty()
+        && title.match_indices(text).any(|(at, _)| {
+            let (before, rest) = title.split_at(at);
+            is_apart(before.chars().next_back()) && is_apart(rest.get(text.len()..).and_then(|rest| rest.chars().next()))
+        })
 }
 
 /// The names in a choice's value.
@@ -145,7 +174,15 @@ pub(super) fn grouped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::grouped;
+    use super::{grouped, says};
+
+    #[test]
+    fn a_title_says_whole_words() {
+        assert!(says("Bo Li · Convert Ltd", "Convert Ltd"));
+        assert!(says("Bo", "Bo"));
+        assert!(!says("Bo Li", "L"));
+        assert!(!says("Bo", ""));
+    }
 
     #[test]
     fn thousands_stand_apart() {

@@ -29,6 +29,10 @@ pub(super) struct Control {
     /// What people read of the value, where that is something else.
     pub(super) text: String,
     pub(super) options: Vec<(String, String)>,
+    /// Which of several options are chosen.
+    pub(super) chosen: Vec<String>,
+    /// Which keys a phone shows for it.
+    pub(super) keys: &'static str,
     /// Where a reference is searched.
     pub(super) url: String,
     pub(super) required: bool,
@@ -48,6 +52,8 @@ impl Control {
             value: value.to_owned(),
             text: String::new(),
             options: Vec::new(),
+            chosen: Vec::new(),
+            keys: "text",
             url: String::new(),
             required: false,
             visible: true,
@@ -61,7 +67,8 @@ impl Control {
 pub(super) fn kind_of(field: &FieldDef) -> Option<&'static str> {
     Some(match (&field.role, field.doc.kind.as_str()) {
         (Role::Choice { many: false, .. } | Role::Stage { .. }, _) => "select",
-        (Role::Choice { many: true, .. }, _) | (_, "tags") => "list",
+        (Role::Choice { many: true, .. }, _) => "checks",
+        (_, "tags") => "list",
         (Role::Reference(_), _) => "reference",
         (_, "boolean") => "select",
         (_, "long_text") => "long",
@@ -73,6 +80,17 @@ pub(super) fn kind_of(field: &FieldDef) -> Option<&'static str> {
         (Role::Formula { .. } | Role::Lookup { .. } | Role::Rollup(_) | Role::Autonumber { .. }, _) => "shown",
         _ => return None,
     })
+}
+
+/// Which keys a phone shows for a field.
+fn keys_of(field: &FieldDef) -> &'static str {
+    match field.doc.kind.as_str() {
+        "integer" | "decimal" | "money" | "percent" | "rating" => "decimal",
+        "email" => "email",
+        "phone" => "tel",
+        "url" => "url",
+        _ => "text",
+    }
 }
 
 /// The values that a field may have, where they are few and known.
@@ -126,6 +144,14 @@ pub(super) fn entered(cx: &Ctx, field: &FieldDef, value: Option<&Json>) -> Strin
         Some(Json::Array(items)) => items.iter().filter_map(Json::as_str).collect::<Vec<_>>().join(", "),
         Some(Json::Object(map)) => {
             map.get("amount").map(|amount| amount.as_str().map_or_else(|| amount.to_string(), str::to_owned)).unwrap_or_default()
+        }
+        // People write 12, not 12.0.
+        Some(Json::Number(number)) => {
+            let text = number.to_string();
+            match text.split_once('.') {
+                Some((whole, rest)) if rest.bytes().all(|digit| digit == b'0') => whole.to_owned(),
+                _ => text,
+            }
         }
         Some(other) => other.to_string(),
     }
@@ -186,15 +212,22 @@ pub(super) async fn made(
             _ if read_only && !value.is_empty() => shown_text(cx, field, &value, form.values.get(name)),
             _ => value.clone(),
         };
-        let chosen = options.iter().find(|(there, _)| *there == value).map(|(_, label)| label.clone());
+        let of_list = |text: &str| -> Vec<String> { pieces(text).map(str::to_owned).collect() };
+        let chosen = if kind == "checks" { of_list(&value) } else { Vec::new() };
+        let label_of_value = match kind {
+            "checks" => Some(chosen.iter().map(|name| named(&options, name)).collect::<Vec<_>>().join(", ")),
+            _ => options.iter().find(|(there, _)| *there == value).map(|(_, label)| label.clone()),
+        };
         made.push(Control {
             name: name.clone(),
             label: label_of(cx, field),
             help: field.doc.common.help.as_ref().map(|help| help.get(&cx.locale).to_owned()).unwrap_or_default(),
             kind: if read_only { "shown" } else { kind },
-            value: if read_only { chosen.unwrap_or_else(|| text.clone()) } else { value },
+            value: if read_only { label_of_value.unwrap_or_else(|| text.clone()) } else { value },
             text,
             options: offer.map_or(options, |offer| offer.records.clone()),
+            chosen,
+            keys: keys_of(field),
             url: if kind == "reference" { picker::url(def, name, id) } else { String::new() },
             required: status.required,
             visible: status.visible,
@@ -215,13 +248,18 @@ pub(super) fn sent(cx: &Ctx, def: &EntityDef, fields: &Query) -> IndexMap<String
     for (name, text) in fields.pairs() {
         let Some(field) = cx.grants.field(def, name) else { continue };
         let Some(kind) = kind_of(field).filter(|kind| *kind != "shown") else { continue };
-        let text = text.trim();
+        // Of several options each is ticked for itself; the field's own name says that they were asked for.
+        let ticked = match kind {
+            "checks" if text.is_empty() => {
+                fields.pairs().filter_map(|(key, _)| key.strip_prefix(name)?.strip_prefix(':')).collect::<Vec<_>>().join(",")
+            }
+            _ => text.trim().to_owned(),
+        };
+        let text = ticked.as_str();
         let input = match (kind, field.doc.kind.as_str()) {
             _ if text.is_empty() => Input::Null,
             (_, "boolean") => Input::Bool(text == "true"),
-            ("list", _) => Input::List(
-                text.split([',', '，', '、']).map(str::trim).filter(|item| !item.is_empty()).map(|item| Input::Text(item.to_owned())).collect(),
-            ),
+            ("list" | "checks", _) => Input::List(pieces(text).map(|item| Input::Text(item.to_owned())).collect()),
             ("number", _) => Input::Text(text.replace([',', ' '], "")),
             ("datetime-local", _) => Input::Text(moment(cx, text)),
             _ => Input::Text(text.to_owned()),
@@ -229,6 +267,16 @@ pub(super) fn sent(cx: &Ctx, def: &EntityDef, fields: &Query) -> IndexMap<String
         values.insert(name.to_owned(), input);
     }
     values
+}
+
+/// The pieces of a list as people write it.
+fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    text.split([',', '，', '、']).map(str::trim).filter(|item| !item.is_empty())
+}
+
+/// The label of an option.
+fn named(options: &[(String, String)], name: &str) -> String {
+    options.iter().find(|(there, _)| there == name).map_or_else(|| name.to_owned(), |(_, label)| label.clone())
 }
 
 /// A local moment as RFC 3339.

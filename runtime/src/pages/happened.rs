@@ -10,7 +10,7 @@ use engine::records::{ListRequest, Shape};
 use model::field::Role;
 use model::{EntityDef, EntityId};
 use serde::Serialize;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use uuid::Uuid;
 
 use super::cell::cell;
@@ -180,7 +180,7 @@ fn about_it(cx: &Ctx, far: &EntityDef, inverse: &str, icon: &'static str, id: Uu
             let done = row.get("done").and_then(Json::as_bool).unwrap_or(false);
             let due = shown("due").text;
             let word = env::text(&cx.locale, if done { "task_done" } else { "task_open" });
-            (if due.is_empty() { word } else { format!("{word} · {due}") }, title, None)
+            (if due.is_empty() { word } else { format!("{word} · {}", env::text(&cx.locale, "due_at").replace("{at}", &due)) }, title, None)
         }
         "activities" => (shown("type").text, shown("text").text, None),
         _ => (far.label(&cx.locale).to_owned(), shown("text").text, None),
@@ -214,17 +214,5 @@ async fn titles_of(state: &RuntimeState, page: &Page, def: &EntityDef, lines: &[
         let Some(target) = field.targets.first().filter(|target| cx.grants.sees(**target)) else { continue };
         wanted.entry(*target).or_default().extend([change.get("before"), change.get("after")].into_iter().flatten().filter_map(id_of));
     }
-    let mut titles = HashMap::new();
-    for (entity, mut ids) in wanted {
-        ids.sort_unstable();
-        ids.dedup();
-        let request = ListRequest {
-            filter: Some(json!({"field": "id", "op": "in", "value": ids})),
-            limit: Some(1_000),
-            shape: Shape { fields: Some(Vec::new()), ..Shape::default() },
-            ..ListRequest::of(entity)
-        };
-        titles.extend(state.engine().list(cx, request).await.map_err(missed(page))?.titles);
-    }
-    Ok(titles)
+    super::titles::titles(state, page, wanted).await
 }

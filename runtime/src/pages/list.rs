@@ -18,7 +18,7 @@ use super::notices::NOTICE;
 use super::query::with;
 use super::shell::{Missed, label, menu, missed, told};
 use super::viewing::{Frame, Turning, Viewing, find};
-use super::{board, calendar, env, gallery, timeline};
+use super::{board, calendar, env, gallery, timeline, titles};
 use crate::http::caller::Page;
 use crate::http::query::Query;
 use crate::state::RuntimeState;
@@ -164,7 +164,7 @@ async fn show(viewing: &Viewing<'_>) -> Result<Response, Missed> {
         Err(error) => return Err(missed(page)(error)),
     };
     let shown = query.filled("pool");
-    let rows = found
+    let mut rows: Vec<Line> = found
         .rows
         .iter()
         .zip(&found.titles)
@@ -182,6 +182,7 @@ async fn show(viewing: &Viewing<'_>) -> Result<Response, Missed> {
             Line { id: id.to_string(), title: title.clone(), href, cells }
         })
         .collect();
+    titles::told(state, page, rows.iter_mut().flat_map(|row| &mut row.cells)).await?;
     let context = ListPage {
         frame: viewing.frame(&quick(view, def)).await?,
         plural: def.plural(&cx.locale).to_owned(),

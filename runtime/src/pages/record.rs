@@ -22,6 +22,7 @@ use super::pools::{self, PoolLine};
 use super::related::{Related, related};
 use super::shell::{Missed, Shell, missed, shell, told};
 use super::submitting::{Approvals, approvals};
+use super::titles;
 use super::toast::{self, Undo};
 use crate::http::caller::Page;
 use crate::http::query::Query;
@@ -84,7 +85,7 @@ pub(super) struct Fact {
     /// Whether the engine keeps it of every record.
     pub(super) kept: bool,
     label: String,
-    cell: Cell,
+    pub(super) cell: Cell,
 }
 
 #[derive(Serialize)]
@@ -186,6 +187,8 @@ pub(super) async fn render(
     };
     let approvals = if in_bin || !by_role { Approvals::default() } else { approvals(state, page, def, id).await? };
     let locked = approvals.is_locked();
+    let mut facts = facts(page, def, &json);
+    titles::told(state, page, facts.iter_mut().map(|fact| &mut fact.cell)).await?;
     let context = RecordPage {
         shell,
         entity: def.name.to_string(),
@@ -194,7 +197,7 @@ pub(super) async fn render(
         id: id.to_string(),
         title: found.title,
         version: found.version,
-        facts: facts(page, def, &json),
+        facts,
         stages: stages(page, def, &allowed),
         asking,
         buttons: if in_bin || !by_role { Vec::new() } else { buttons(state, page, def, id).await? },

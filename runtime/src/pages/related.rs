@@ -17,6 +17,7 @@ use super::control::label_of;
 use super::env;
 use super::query::with;
 use super::shell::{Missed, Shell, missed, shell};
+use super::titles;
 use crate::http::caller::Page;
 use crate::http::query::Query;
 use crate::state::RuntimeState;
@@ -93,7 +94,18 @@ async fn ask(state: &RuntimeState, page: &Page, def: &EntityDef, id: Uuid, name:
     }
 }
 
-fn made(page: &Page, def: &EntityDef, id: Uuid, many: &EntityDef, inverse: &InverseDef, names: &[String], list: &ListAnswer) -> Related {
+/// What a relation's table is made from.
+struct Made<'a> {
+    def: &'a EntityDef,
+    id: Uuid,
+    many: &'a EntityDef,
+    inverse: &'a InverseDef,
+    names: &'a [String],
+    list: &'a ListAnswer,
+}
+
+async fn made(state: &RuntimeState, page: &Page, of: Made<'_>) -> Result<Related, Missed> {
+    let Made { def, id, many, inverse, names, list } = of;
     let cx = &page.cx;
     let json: Vec<Json> = list.rows.iter().map(|row| serde_json::from_slice(row).unwrap_or_default()).collect();
     // What the title says on every row needs no column of its own.
@@ -105,7 +117,7 @@ fn made(page: &Page, def: &EntityDef, id: Uuid, many: &EntityDef, inverse: &Inve
         .filter_map(|name| cx.grants.field(many, name))
         .map(|field| Head { label: label_of(cx, field), is_number: super::cell::is_number(field) })
         .collect();
-    let rows = json
+    let mut rows: Vec<Vec<Cell>> = json
         .iter()
         .zip(&list.titles)
         .map(|(row, (id, title))| {
@@ -114,8 +126,9 @@ fn made(page: &Page, def: &EntityDef, id: Uuid, many: &EntityDef, inverse: &Inve
             std::iter::once(first).chain(names.iter().map(|name| cell(cx, many, name, row))).collect()
         })
         .collect();
+    titles::told(state, page, rows.iter_mut().flatten()).await?;
     let may_add = !matches!(cx.grants.entity(many.id).create, rules::policy::Create::No) && inverse.via == model::schema::Via::Column;
-    Related {
+    Ok(Related {
         label: label(cx, def, many, inverse),
         href: format!("/r/{}/{id}/related/{}", def.name, inverse.name),
         total: list.total.unwrap_or_default(),
@@ -124,7 +137,7 @@ fn made(page: &Page, def: &EntityDef, id: Uuid, many: &EntityDef, inverse: &Inve
         more: list.next.is_some(),
         add: may_add.then(|| format!("/r/{}/new?{}={id}", many.name, many.field(inverse.by).name)),
         lines: many.line_of.is_some_and(|line| line.parent == def.id),
-    }
+    })
 }
 
 /// What a relation is called: the plural, and by which field where that alone does not say it.
@@ -142,7 +155,7 @@ pub(super) async fn related(state: &RuntimeState, page: &Page, def: &EntityDef, 
         let names = columns(page, many, inverse);
         let request = request(many, &names, FEW, None);
         let Some(list) = ask(state, page, def, id, name.as_str(), request).await? else { continue };
-        let one = made(page, def, id, many, inverse, &names, &list);
+        let one = made(state, page, Made { def, id, many, inverse, names: &names, list: &list }).await?;
         if !one.rows.is_empty() || one.add.is_some() {
             found.push(one);
         }
@@ -164,7 +177,7 @@ pub(super) async fn lines(state: &RuntimeState, page: &Page, def: &EntityDef, id
         let names = columns(page, many, inverse);
         let request = ListRequest { sort: Some("position".to_owned()), ..request(many, &names, MOST, None) };
         let Some(list) = ask(state, page, def, id, name.as_str(), request).await? else { continue };
-        let one = Related { add: None, ..made(page, def, id, many, inverse, &names, &list) };
+        let one = Related { add: None, ..made(state, page, Made { def, id, many, inverse, names: &names, list: &list }).await? };
         if !one.rows.is_empty() {
             found.push(one);
         }
@@ -206,7 +219,7 @@ pub(super) async fn show(
         above_href: format!("/r/{}/{id}", def.name),
         next: list.next.as_deref().map(|next| with(&path, &query, "after", Some(next))),
         first: query.filled("after").map(|_| path.clone()),
-        list: made(&page, def, id, many, inverse, &names, &list),
+        list: made(&state, &page, Made { def, id, many, inverse, names: &names, list: &list }).await?,
     };
     Ok(env::page(StatusCode::OK, "related.html", &context))
 }

@@ -129,6 +129,18 @@ fn item(cx: &Ctx, app_name: &str, target: &str) -> Option<Item> {
 struct Message {
     shell: Shell,
     text: String,
+    /// Whether it is there, and a right to it is missing.
+    refused: bool,
+}
+
+/// What a page is called that is not there, not allowed, or could not be made.
+pub(super) fn title_of(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::NOT_FOUND => "nothing_to_see",
+        StatusCode::FORBIDDEN => "no_access",
+        status if status.is_server_error() => "went_wrong",
+        _ => "not_done",
+    }
 }
 
 /// Why a page is not shown: to the sign-in page, or a page that says so.
@@ -157,7 +169,8 @@ impl IntoResponse for Missed {
                 if status == StatusCode::INTERNAL_SERVER_ERROR {
                     return Problem::from(error).into_response();
                 }
-                env::page(status, "message.html", &Message { shell: shell(&page, env::text(&page.cx.locale, "nothing_to_see"), ""), text })
+                let title = env::text(&page.cx.locale, title_of(status));
+                env::page(status, "message.html", &Message { shell: shell(&page, title, ""), text, refused: status == StatusCode::FORBIDDEN })
             }
         }
     }
