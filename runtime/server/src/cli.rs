@@ -101,9 +101,11 @@ pub(crate) enum Command {
     /// Bring the workspace's own tables up to date; serving does it too
     Migrate,
     /// Measure this program against its limits on this machine: the table of the README
-    #[command(after_help = "Example:\n  trellis bench --rows 100000 --seconds 5\n\nBuild with --release first; nothing else should run meanwhile.")]
+    #[command(
+        after_help = "Examples:\n  trellis bench\n  trellis bench --large 0 --seconds 10\n  trellis bench --database postgres://…   beside the file, on a server, in a schema of its own\n\nBuild with --release first; nothing else should run meanwhile. All of it takes some minutes."
+    )]
     Bench(Bench),
-    /// The limit of `bench`: bare statements over a workspace's file
+    /// The limit of `bench`: bare statements over a workspace's database
     #[command(hide = true)]
     BenchBare(BenchBare),
 }
@@ -119,6 +121,9 @@ pub(crate) struct Bench {
     /// Deals that are measured on
     #[arg(long, default_value_t = 100_000, value_name = "NUMBER")]
     pub(crate) rows: u64,
+    /// Deals of the large workspace that the same is asked of; 0 leaves it out
+    #[arg(long, default_value_t = 1_000_000, value_name = "NUMBER")]
+    pub(crate) large: u64,
     /// How long each measurement lasts
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600), value_name = "SECONDS")]
     pub(crate) seconds: u64,
@@ -132,8 +137,8 @@ pub(crate) struct Bench {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct BenchBare {
-    /// The database
-    pub(crate) file: PathBuf,
+    /// The database: a file, or postgres://…
+    pub(crate) database: String,
     /// Where to listen
     #[arg(long)]
     pub(crate) listen: SocketAddr,

@@ -56,7 +56,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("minijinja", &["rules", "render", "runtime"]),
     // Tables. The server's benches measure bare SQL.
     ("rusqlite", &["store", "server"]),
-    ("sea-orm", &["store"]),
+    ("sea-orm", &["store", "server"]),
     ("sea-orm-migration", &["store"]),
     // Seals: of cursors and secrets, of vendored files.
     ("hmac", &["store", "engine"]),

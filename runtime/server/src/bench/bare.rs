@@ -37,18 +37,8 @@ struct Bare {
     writer: SyncSender<Job>,
 }
 
-/// Serves until the process ends; the exit code.
-pub(crate) async fn serve(database: &Path, listen: SocketAddr) -> u8 {
-    match begin(database, listen).await {
-        Ok(()) => crate::DONE,
-        Err(failure) => {
-            crate::terminal::print_error(&format!("trellis: {failure}"));
-            crate::FAILED
-        }
-    }
-}
-
-async fn begin(database: &Path, listen: SocketAddr) -> Result<(), Failure> {
+/// Serves until the process ends.
+pub(super) async fn serve(database: &Path, listen: SocketAddr) -> Result<(), Failure> {
     let (readers, inbox) = sync_channel(4_096);
     let inbox = Arc::new(Mutex::new(inbox));
     for _ in 0..std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8) {
@@ -123,7 +113,7 @@ async fn send(lane: &SyncSender<Job>, status: StatusCode, work: impl FnOnce(&Con
 }
 
 /// All columns that the engine answers with.
-const COLUMNS: &str = "d.id, d.version, d.code, d.name, d.account, d.status, d.amount, d.probability, d.quantity, d.close_date, d.seen_at, d.active, \
+pub(super) const COLUMNS: &str = "d.id, d.version, d.code, d.name, d.account, d.status, d.amount, d.probability, d.quantity, d.close_date, d.seen_at, d.active, \
      d.contact, d.note, d.created_at, d.updated_at, d.created_by, d.updated_by, d.owner";
 
 async fn one(State(bare): State<Bare>, UrlPath(id): UrlPath<Uuid>) -> Response {
@@ -138,25 +128,32 @@ async fn one(State(bare): State<Bare>, UrlPath(id): UrlPath<Uuid>) -> Response {
     .await
 }
 
+/// What a page is asked with.
 #[derive(Deserialize)]
-struct Asked {
+pub(super) struct Asked {
     filter: Option<String>,
-    q: Option<String>,
+    pub(super) q: Option<String>,
+}
+
+impl Asked {
+    /// The stage and the least probability of the filter.
+    pub(super) fn wanted(&self) -> (String, i64) {
+        let filter: Json = serde_json::from_str(self.filter.as_deref().unwrap_or_default()).unwrap_or_default();
+        (filter["all"][0]["value"].as_str().unwrap_or_default().to_owned(), filter["all"][1]["value"].as_i64().unwrap_or_default())
+    }
 }
 
 async fn page(State(bare): State<Bare>, Query(asked): Query<Asked>) -> Response {
     send(&bare.readers, StatusCode::OK, move |connection| {
-        if let Some(words) = asked.q {
-            return search(connection, &words);
+        if let Some(words) = &asked.q {
+            return search(connection, words);
         }
-        let filter: Json = serde_json::from_str(asked.filter.as_deref().unwrap_or_default()).unwrap_or_default();
-        let status = filter["all"][0]["value"].as_str().unwrap_or_default().to_owned();
-        let least = filter["all"][1]["value"].as_i64().unwrap_or_default() * 100;
+        let (status, least) = asked.wanted();
         let sql = format!(
             "SELECT {COLUMNS}, a.name FROM bench__deal d LEFT JOIN bench__account a ON a.id = d.account AND a.deleted_at IS NULL
              WHERE d.deleted_at IS NULL AND d.status = ? AND d.probability >= ? ORDER BY d.close_date DESC, d.id DESC LIMIT 50"
         );
-        list(connection.prepare_cached(&sql)?.query(params![status, least])?)
+        list(connection.prepare_cached(&sql)?.query(params![status, least * 100])?)
     })
     .await
 }
@@ -249,19 +246,32 @@ fn write_row(row: &Row<'_>, out: &mut Vec<u8>) -> rusqlite::Result<()> {
     write!(out, ",\"active\":{}}}", row.get::<_, Option<bool>>(11)?.unwrap_or_default()).map_err(failed)
 }
 
+/// A deal as it is sent.
 #[derive(Deserialize)]
-struct NewDeal {
-    code: String,
-    name: String,
-    account: Uuid,
-    status: String,
-    amount: i64,
-    probability: i64,
-    quantity: i64,
-    close_date: NaiveDate,
-    seen_at: DateTime<chrono::Utc>,
-    active: bool,
-    note: String,
+pub(super) struct NewDeal {
+    pub(super) code: String,
+    pub(super) name: String,
+    pub(super) account: Uuid,
+    pub(super) status: String,
+    pub(super) amount: i64,
+    pub(super) probability: i64,
+    pub(super) quantity: i64,
+    pub(super) close_date: NaiveDate,
+    pub(super) seen_at: DateTime<chrono::Utc>,
+    pub(super) active: bool,
+    pub(super) note: String,
+}
+
+impl NewDeal {
+    /// What its log entry says.
+    pub(super) fn patch(&self) -> String {
+        format!("{{\"code\":[null,\"{}\"],\"name\":[null,\"{}\"],\"note\":[null,\"{}\"]}}", self.code, self.name, self.note)
+    }
+
+    /// Whether it counts for its account.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.status.as_str(), "new" | "open")
+    }
 }
 
 async fn create(State(bare): State<Bare>, body: Bytes) -> Response {
@@ -269,12 +279,16 @@ async fn create(State(bare): State<Bare>, body: Bytes) -> Response {
     send(&bare.writer, StatusCode::CREATED, move |connection| insert(connection, &deal)).await
 }
 
+/// A new id, rising like the engine's: a random key would scatter the pages that a bare insert touches.
+pub(super) fn id_at(moment: DateTime<chrono::Utc>) -> Uuid {
+    Uuid::new_v7(Timestamp::from_unix(NoContext, u64::try_from(moment.timestamp()).unwrap_or_default(), moment.timestamp_subsec_nanos()))
+}
+
 /// The rows that the engine writes for a new deal: record, change, search, the parent and its change.
 fn insert(connection: &Connection, deal: &NewDeal) -> Answer {
     let moment = SystemClock.now();
     let now = moment.timestamp_micros();
-    // Rising like the engine's: a random key would scatter the pages that a bare insert touches.
-    let id = Uuid::new_v7(Timestamp::from_unix(NoContext, u64::try_from(moment.timestamp()).unwrap_or_default(), moment.timestamp_subsec_nanos()));
+    let id = id_at(moment);
     let day = chrono::Datelike::num_days_from_ce(&deal.close_date);
     connection
         .prepare_cached(
@@ -297,7 +311,7 @@ fn insert(connection: &Connection, deal: &NewDeal) -> Answer {
             deal.note,
             now
         ])?;
-    let patch = format!("{{\"code\":[null,\"{}\"],\"name\":[null,\"{}\"],\"note\":[null,\"{}\"]}}", deal.code, deal.name, deal.note);
+    let patch = deal.patch();
     let mut change = connection.prepare_cached(
         "INSERT INTO sys_change (entity, record, op, version, at, by, cause, change_set, depth, patch) VALUES (?, ?, ?, 1, ?, NULL, ?, NULL, 0, ?)",
     )?;
@@ -308,7 +322,7 @@ fn insert(connection: &Connection, deal: &NewDeal) -> Answer {
     connection
         .prepare_cached("INSERT INTO sys_search_text (rowid, tokens) VALUES (?, ?)")?
         .execute(params![doc, format!("{} zzzbenchdealzzz", deal.name)])?;
-    if matches!(deal.status.as_str(), "new" | "open") {
+    if deal.is_open() {
         connection
             .prepare_cached("UPDATE bench__account SET open_amount = open_amount + ? WHERE id = ?")?
             .execute(params![deal.amount * 100, deal.account.as_bytes()])?;

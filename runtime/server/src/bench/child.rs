@@ -4,9 +4,12 @@
 use std::fs::File;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+use sea_orm::sqlx;
 
 /// Why nothing was measured.
 #[derive(Debug, thiserror::Error)]
@@ -17,9 +20,47 @@ pub(super) enum Failure {
     /// A question of the bare side failed.
     #[error("{0}")]
     Database(#[from] rusqlite::Error),
+    /// The same, of a server.
+    #[error("{0}")]
+    Server(#[from] sqlx::Error),
     /// A process did not do what it should.
     #[error("{0}")]
     Process(String),
+}
+
+/// A workspace under measurement: its data folder, and its database where that is not the file in it.
+#[derive(Clone, Debug)]
+pub(super) struct Site {
+    pub(super) folder: PathBuf,
+    pub(super) database: Option<String>,
+    /// The word of who asks: a seller, not an administrator.
+    pub(super) token: String,
+}
+
+impl Site {
+    /// What the bare server is told.
+    fn bare(&self) -> String {
+        self.database.clone().unwrap_or_else(|| super::data::file(&self.folder).to_string_lossy().into_owned())
+    }
+
+    /// The words by which this program finds it.
+    fn words(&self) -> Vec<String> {
+        let folder = self.folder.to_string_lossy().into_owned();
+        let mut words = vec!["--data".to_owned(), folder];
+        words.extend(self.database.iter().flat_map(|url| ["--database".to_owned(), url.clone()]));
+        words
+    }
+}
+
+/// This program once more, untouched by what this one was told through variables.
+fn program() -> std::io::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("TRELLIS_") {
+            command.env_remove(name);
+        }
+    }
+    Ok(command)
 }
 
 /// How long a process may take to answer.
@@ -33,30 +74,25 @@ pub(super) struct Child {
 
 impl Child {
     /// This program, serving a workspace.
-    pub(super) fn trellis(workspace: &Path, log: &Path) -> Result<Self, Failure> {
-        Self::start(&["serve", "--data", &workspace.to_string_lossy()], log)
+    pub(super) fn trellis(site: &Site, log: &Path) -> Result<Self, Failure> {
+        Self::start([vec!["serve".to_owned()], site.words()].concat(), log)
     }
 
     /// This program, serving the demonstration.
     pub(super) fn demo(workspace: &Path, log: &Path) -> Result<Self, Failure> {
-        Self::start(&["serve", "--demo", "--data", &workspace.to_string_lossy()], log)
+        Self::start(["serve", "--demo", "--data", &workspace.to_string_lossy()].map(str::to_owned).to_vec(), log)
     }
 
-    /// Bare handlers over the same file.
-    pub(super) fn bare(database: &Path, log: &Path) -> Result<Self, Failure> {
-        Self::start(&["bench-bare", &database.to_string_lossy()], log)
+    /// Bare handlers over the same database.
+    pub(super) fn bare(site: &Site, log: &Path) -> Result<Self, Failure> {
+        Self::start(vec!["bench-bare".to_owned(), site.bare()], log)
     }
 
-    fn start(words: &[&str], log: &Path) -> Result<Self, Failure> {
+    fn start(words: Vec<String>, log: &Path) -> Result<Self, Failure> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let log = File::create(log)?;
-        let process = Command::new(std::env::current_exe()?)
-            .args(words)
-            .args(["--listen", &address.to_string()])
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
+        let process =
+            program()?.args(words).args(["--listen", &address.to_string()]).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?;
         let mut child = Self { process, address };
         child.wait()?;
         Ok(child)
@@ -89,10 +125,7 @@ impl Child {
 
     /// Its anonymous memory, in megabytes.
     pub(super) fn anonymous_memory(&self) -> Result<f64, Failure> {
-        let text = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-        let kilobytes: f64 = line.and_then(|line| line.split_whitespace().next()).and_then(|word| word.parse().ok()).unwrap_or_default();
-        Ok(kilobytes / 1_024.0)
+        Ok(anonymous(self.process.id())?)
     }
 
     /// Ends it; dropping does it too.
@@ -117,12 +150,29 @@ fn ready(mut stream: TcpStream) -> std::io::Result<bool> {
     Ok(answer.starts_with("HTTP/1.1 200"))
 }
 
-/// Runs a command of this program on a workspace; what it said.
-pub(super) fn command(workspace: &Path, words: &[&str], input: Option<&str>) -> Result<String, Failure> {
-    let mut process = Command::new(std::env::current_exe()?)
+/// The anonymous memory of a process, in megabytes: what it holds itself, without the files that it maps.
+fn anonymous(process: u32) -> std::io::Result<f64> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let kilobytes: f64 = line.and_then(|line| line.split_whitespace().next()).and_then(|word| word.parse().ok()).unwrap_or_default();
+    Ok(kilobytes / 1_024.0)
+}
+
+/// What a command came to.
+pub(super) struct Said {
+    /// What it printed.
+    pub(super) text: String,
+    /// The most memory that it held, in megabytes.
+    pub(super) most_memory: f64,
+}
+
+/// Runs a command of this program on a workspace.
+pub(super) fn command(site: &Site, words: &[&str], input: Option<&str>) -> Result<Said, Failure> {
+    /// How often its memory is looked at.
+    const LOOK: Duration = Duration::from_millis(10);
+    let mut process = program()?
         .args(words)
-        .arg("--data")
-        .arg(workspace)
+        .args(site.words())
         .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -130,9 +180,24 @@ pub(super) fn command(workspace: &Path, words: &[&str], input: Option<&str>) -> 
     if let (Some(input), Some(mut pipe)) = (input, process.stdin.take()) {
         writeln!(pipe, "{input}")?;
     }
-    let output = process.wait_with_output()?;
+    let (id, over) = (process.id(), AtomicBool::new(false));
+    let (output, most_memory) = std::thread::scope(|scope| {
+        let watching = scope.spawn(|| {
+            let mut most = 0.0_f64;
+            while !over.load(Ordering::Acquire) {
+                // It may have ended between two looks.
+                most = most.max(anonymous(id).unwrap_or_default());
+                std::thread::sleep(LOOK);
+            }
+            most
+        });
+        let output = process.wait_with_output();
+        over.store(true, Ordering::Release);
+        (output, watching.join().unwrap_or_default())
+    });
+    let output = output?;
     if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+        return Ok(Said { text: String::from_utf8_lossy(&output.stdout).trim().to_owned(), most_memory });
     }
     Err(Failure::Process(format!("trellis {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr))))
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::chance::Chance;
-use super::child::{Failure, command};
+use super::child::{Failure, Site, command};
 
 /// The app that is measured.
 #[derive(rust_embed::RustEmbed)]
@@ -24,35 +24,39 @@ const WORDS: [&str; 24] = [
     "cedar", "delta", "ember", "fjord", "garnet", "indigo", "juniper", "kestrel", "lagoon", "marble",
 ];
 
-/// What was made.
-pub(super) struct Made {
+/// What an import came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Imported {
     /// Deals a second.
     pub(super) rows_per_second: f64,
-    /// The word of who asks: a seller, not an administrator.
-    pub(super) token: String,
+    /// The most memory that it held, in megabytes.
+    pub(super) most_memory: f64,
 }
 
-/// The workspace's database.
-pub(super) fn database(workspace: &Path) -> PathBuf {
-    workspace.join("trellis.sqlite")
+/// The workspace's database, where it is a file.
+pub(super) fn file(folder: &Path) -> PathBuf {
+    folder.join("trellis.sqlite")
 }
 
-/// Makes a workspace with so many deals.
-pub(super) fn make(scratch: &Path, workspace: &Path, rows: u64) -> Result<Made, Failure> {
+/// Makes a workspace called `name` with so many deals.
+pub(super) fn make(scratch: &Path, name: &str, database: Option<&str>, rows: u64) -> Result<(Site, Imported), Failure> {
+    let mut site = Site { folder: scratch.join(name), database: database.map(str::to_owned), token: String::new() };
     let app = write_app(&scratch.join("bench"))?;
-    command(workspace, &["app", "install", &app.to_string_lossy()], None)?;
-    command(workspace, &["user", "add", "seller@bench.local", "--role", "bench.seller", "--password-stdin"], Some("a long enough password"))?;
-    let token = command(workspace, &["token", "new", "seller@bench.local"], None)?;
+    command(&site, &["app", "install", &app.to_string_lossy()], None)?;
+    command(&site, &["user", "add", "seller@bench.local", "--role", "bench.seller", "--password-stdin"], Some("a long enough password"))?;
+    site.token = command(&site, &["token", "new", "seller@bench.local"], None)?.text;
     let (accounts, deals) = (scratch.join("accounts.csv"), scratch.join("deals.csv"));
     let count = (rows / DEALS_OF_AN_ACCOUNT).max(1);
     write_accounts(&accounts, count)?;
     write_deals(&deals, rows, count)?;
-    command(workspace, &["import", "bench.account", &accounts.to_string_lossy()], None)?;
+    command(&site, &["import", "bench.account", &accounts.to_string_lossy()], None)?;
     let map = scratch.join("deals.json");
     fs::write(&map, map_of_deals())?;
     let began = Instant::now();
-    command(workspace, &["import", "bench.deal", &deals.to_string_lossy(), "--map", &map.to_string_lossy()], None)?;
-    Ok(Made { rows_per_second: rows as f64 / began.elapsed().as_secs_f64(), token })
+    let said = command(&site, &["import", "bench.deal", &deals.to_string_lossy(), "--map", &map.to_string_lossy()], None)?;
+    let imported = Imported { rows_per_second: rows as f64 / began.elapsed().as_secs_f64(), most_memory: said.most_memory };
+    fs::remove_file(&deals)?;
+    Ok((site, imported))
 }
 
 fn write_app(folder: &Path) -> Result<PathBuf, Failure> {

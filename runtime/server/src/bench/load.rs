@@ -67,17 +67,21 @@ impl Outcome {
 impl Load<'_> {
     /// Asks until the time is over.
     pub(super) fn drive(&self, question: &(dyn Fn(u64) -> Request + Sync)) -> Result<Outcome, Failure> {
+        self.drive_until(question, &|| false)
+    }
+
+    /// Asks until the time is over, or `over` says so.
+    pub(super) fn drive_until(&self, question: &(dyn Fn(u64) -> Request + Sync), over: &(dyn Fn() -> bool + Sync)) -> Result<Outcome, Failure> {
         // Questions are numbered across all runs, so that no create repeats a key.
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let began = Instant::now();
-            let until = began + self.lasts;
             let clients = (0..self.clients).map(|_| async {
                 let mut connection = Connection { stream: TcpStream::connect(self.address).await?, buffer: Vec::with_capacity(64 << 10) };
                 connection.stream.set_nodelay(true)?;
                 let mut times = Vec::new();
-                while Instant::now() < until {
+                while began.elapsed() < self.lasts && !over() {
                     let request = self.bytes(&question(NEXT.fetch_add(1, Ordering::Relaxed)));
                     let asked = Instant::now();
                     connection.ask(&request).await?;

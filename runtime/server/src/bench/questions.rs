@@ -3,12 +3,15 @@
 use std::path::Path;
 
 use rusqlite::Connection;
+use sea_orm::sqlx;
 use serde_json::json;
+use uuid::Uuid;
 
 use super::chance::Chance;
-use super::child::Failure;
-use super::data::{database, date, word};
+use super::child::{Failure, Site};
+use super::data::{date, file, word};
 use super::load::Request;
+use super::remote::ask;
 
 /// The fields of a page.
 const FIELDS: &str = "code,name,account.name,status,amount,probability,quantity,close_date,seen_at,active,contact,note";
@@ -20,17 +23,32 @@ pub(super) struct Questions {
     accounts: Vec<String>,
 }
 
+/// At most so many of `ids`, from all over.
+fn spread(ids: Vec<Uuid>, most: usize) -> Vec<String> {
+    let step = ids.len().div_ceil(most).max(1);
+    ids.iter().step_by(step).map(Uuid::to_string).collect()
+}
+
+fn ids(file: &Path, sql: &str) -> Result<Vec<Uuid>, Failure> {
+    let connection = Connection::open(file)?;
+    let mut statement = connection.prepare(sql)?;
+    let ids = statement.query_map([], |row| row.get::<_, [u8; 16]>(0))?;
+    Ok(ids.map(|id| id.map(Uuid::from_bytes)).collect::<Result<_, _>>()?)
+}
+
+fn remote_ids(url: &str, sql: &'static str) -> Result<Vec<Uuid>, Failure> {
+    ask(url, async |connection| sqlx::query_scalar::<_, Uuid>(sql).fetch_all(connection).await)
+}
+
 impl Questions {
-    pub(super) fn of(workspace: &Path) -> Result<Self, Failure> {
-        let connection = Connection::open(database(workspace))?;
-        let ids = |sql: &str| -> Result<Vec<String>, Failure> {
-            let mut statement = connection.prepare(sql)?;
-            let ids = statement.query_map([], |row| row.get::<_, [u8; 16]>(0))?;
-            Ok(ids.map(|id| id.map(|id| uuid::Uuid::from_bytes(id).to_string())).collect::<Result<_, _>>()?)
+    pub(super) fn of(site: &Site) -> Result<Self, Failure> {
+        let ids = |sql: &'static str| match &site.database {
+            Some(url) => remote_ids(url, sql),
+            None => ids(&file(&site.folder), sql),
         };
         Ok(Self {
-            deals: ids("SELECT id FROM bench__deal WHERE status <> 'lost' ORDER BY id LIMIT 50000")?,
-            accounts: ids("SELECT id FROM bench__account ORDER BY id LIMIT 5000")?,
+            deals: spread(ids("SELECT id FROM bench__deal WHERE status <> 'lost' ORDER BY id")?, 50_000),
+            accounts: spread(ids("SELECT id FROM bench__account ORDER BY id")?, 5_000),
         })
     }
 

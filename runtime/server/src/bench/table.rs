@@ -12,6 +12,8 @@ pub(super) enum Target {
     AtMost(f64),
     /// The figure by its limit.
     RatioAtLeast(f64),
+    /// The figure by its limit.
+    RatioAtMost(f64),
 }
 
 #[derive(Debug)]
@@ -43,6 +45,7 @@ impl Line {
             Target::AtLeast(least) => format!("≥ {}", number(least)),
             Target::AtMost(most) => format!("≤ {}", number(most)),
             Target::RatioAtLeast(least) => format!("ratio ≥ {least:.2}"),
+            Target::RatioAtMost(most) => format!("ratio ≤ {most:.2}"),
         }
     }
 
@@ -52,6 +55,7 @@ impl Line {
             Target::AtLeast(least) => self.ours >= least,
             Target::AtMost(most) => self.ours <= most,
             Target::RatioAtLeast(least) => self.ratio().is_some_and(|ratio| ratio >= least),
+            Target::RatioAtMost(most) => self.ratio().is_some_and(|ratio| ratio <= most),
         };
         if met { "yes" } else { "no" }
     }

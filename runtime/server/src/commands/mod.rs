@@ -33,7 +33,7 @@ pub(crate) async fn run_here_or_there(common: &Common, command: Command) -> u8 {
         Command::App(App::Check { path, with }) => apps::check(&path, &with, &terminal),
         Command::App(App::Test { path, with }) => apps::test(&path, &with, &terminal).await,
         Command::Restore(restore) => backup::restore(common, &restore, &terminal),
-        Command::Bench(asked) => crate::bench::run(asked, terminal.clone()).await,
+        Command::Bench(asked) => crate::bench::run(asked, common.database.clone(), terminal.clone()).await,
         command => match workspace::hold(common) {
             Ok(held) => match workspace::open(common, &held).await {
                 Ok(engine) => {
