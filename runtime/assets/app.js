@@ -87,9 +87,29 @@ document.addEventListener('toggle', (event) => {
   popup.querySelector('.popup input:not([type=hidden]), .popup textarea')?.focus();
 }, true);
 
-document.querySelector('[data-tick-all]')?.addEventListener('change', (event) => {
-  for (const tick of document.querySelectorAll('[data-tick]')) tick.checked = event.target.checked;
+const ticks = [...document.querySelectorAll('table [data-tick]')];
+const all = document.querySelector('[data-tick-all]');
+let last;
+function ticked() {
+  const count = ticks.filter((tick) => tick.checked).length;
+  const place = document.querySelector('.many [data-ticked]');
+  if (place) place.textContent = count ? `(${count})` : '';
+  if (all) [all.checked, all.indeterminate] = [count > 0 && count === ticks.length, count > 0 && count < ticks.length];
+}
+all?.addEventListener('change', () => {
+  for (const tick of ticks) tick.checked = all.checked;
+  ticked();
 });
+for (const tick of ticks) {
+  tick.addEventListener('click', (event) => {
+    // With Shift all between the last one and this one.
+    const [from, to] = [ticks.indexOf(last), ticks.indexOf(tick)].sort((a, b) => a - b);
+    if (event.shiftKey && from >= 0) for (const between of ticks.slice(from, to + 1)) between.checked = tick.checked;
+    last = tick;
+    ticked();
+  });
+}
+ticked();
 
 for (const form of document.querySelectorAll('[data-filters]')) {
   form.addEventListener('change', (event) => { if (event.target.matches('select, [data-id], [type=date]')) form.requestSubmit(); });

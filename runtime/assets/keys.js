@@ -40,10 +40,16 @@ function watchRows() {
   const link = (row) => row.querySelector('[data-open], a');
   document.addEventListener('keydown', (event) => {
     const step = { j: 1, k: -1 }[event.key];
-    if (!step || !rows.length || event.isComposing || event.ctrlKey || event.altKey || event.metaKey || !singleKeys()) return;
+    const here = document.activeElement?.closest('[data-row]');
+    const tick = event.key === 'x' ? here?.querySelector('[data-tick]') : null;
+    if ((!step && !tick) || !rows.length || event.isComposing || event.ctrlKey || event.altKey || event.metaKey || !singleKeys()) return;
     if (event.target.closest('input:not([type=checkbox]), textarea, select, dialog')) return;
     event.preventDefault();
-    const at = rows.indexOf(document.activeElement?.closest('[data-row]'));
+    if (tick) {
+      tick.click();
+      return;
+    }
+    const at = rows.indexOf(here);
     link(rows[Math.min(Math.max(at + step, 0), rows.length - 1)])?.focus();
   });
 }

@@ -23,7 +23,7 @@ use crate::Engine;
 use crate::ctx::{Cause, Ctx};
 use crate::error::Error;
 use crate::files::{Content, Download, FileInfo};
-use crate::jobs::{Halt, JobKind, JobRow, JobView, Work};
+use crate::jobs::{Halt, JobKind, JobRow, JobView, State as JobState, Work};
 use crate::records::Channel;
 
 /// The word of imports in the table of jobs.
@@ -184,14 +184,47 @@ impl Engine {
         let body = json!({"app": app, "document": document, "files": request.files, "dry_run": request.dry_run, "locale": cx.locale});
         let progress = serde_json::to_value(Progress::default()).unwrap_or_default();
         let view = self.submit_job(cx, KIND, body, progress).await?;
-        // From now on the files are the job's: nobody attaches them elsewhere, and no sweep takes them.
-        let (job, ids) = (view.id, request.files.iter().copied().map(Value::Uuid).collect::<Vec<_>>());
+        self.hold_files(view.id, &request.files).await?;
+        Ok(view)
+    }
+
+    /// From now on the files are the job's: nobody attaches them elsewhere, and no sweep takes them.
+    async fn hold_files(&self, job: Uuid, files: &[Uuid]) -> Result<(), Error> {
+        let ids: Vec<Value> = files.iter().copied().map(Value::Uuid).collect();
         self.store()
             .write(move |tx| {
                 let set = [("entity", Value::text("job")), ("record", Value::Uuid(job))];
                 tx.change(&FILE, &set, &[Cond::In("id", ids.clone())]).map(drop).map_err(Error::from)
             })
-            .await?;
+            .await
+    }
+
+    /// Begins, for good, an import that was only tried: the same files by the same document.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such job of the caller's or its files went on already; that it was no try, or has not
+    /// ended; that the caller may no longer write such records.
+    pub async fn import_for_good(&self, cx: &Ctx, tried: Uuid) -> Result<JobView, Error> {
+        let row = self.job_row(cx, tried).await?;
+        let body = |key: &str| row.body.get(key).cloned().unwrap_or_default();
+        if row.kind != KIND || row.state != JobState::Done || body("dry_run") != true {
+            return Err(Error::of(Code::Locked, Message::new("job_state").with("state", row.state.as_str()).with("verb", "imported")));
+        }
+        let damaged = |error: serde_json::Error| Error::Internal(format!("a job's body: {error}"));
+        let document: Import = serde_json::from_value(body("document")).map_err(damaged)?;
+        let files: Vec<Uuid> = serde_json::from_value(body("files")).map_err(damaged)?;
+        let mut contents = Vec::new();
+        for id in &files {
+            let file = self.file_row(*id).await?.filter(|file| file.record == Some(tried)).ok_or(Error::NotFound)?;
+            contents.push(self.files().content(&file.hash).ok_or(Error::NotFound)?);
+        }
+        let app = body("app").as_str().map(str::to_owned);
+        for part in &parts_of(&document, &contents)? {
+            may_write(cx, app.as_deref(), &part.document.entity)?;
+        }
+        let body = json!({"app": app, "document": document, "files": files, "dry_run": false, "locale": cx.locale});
+        let view = self.submit_job(cx, KIND, body, serde_json::to_value(Progress::default()).unwrap_or_default()).await?;
+        self.hold_files(view.id, &files).await?;
         Ok(view)
     }
 

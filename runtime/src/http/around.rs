@@ -144,4 +144,5 @@ fn shown(path: &str) -> &str {
 fn is_long(path: &str) -> bool {
     path.strip_prefix("/api/v1/").is_some_and(|rest| ["events", "files", "imports", "exports", "design/"].iter().any(|long| rest.starts_with(long)))
         || path.starts_with("/design/")
+        || path.strip_prefix("/r/").is_some_and(|rest| rest.ends_with("/import") || rest.contains("/upload/"))
 }

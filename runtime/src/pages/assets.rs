@@ -32,6 +32,11 @@ pub(super) fn url(path: &str) -> String {
     format!("/assets/{}/{path}", *BUILD)
 }
 
+/// The icon where browsers ask for it though no page names it.
+pub(super) async fn icon() -> Response {
+    get(Path("icon.svg".to_owned())).await
+}
+
 /// An asset by its address.
 pub(super) async fn get(Path(path): Path<String>) -> Response {
     let name = path.split_once('/').filter(|(build, _)| *build == *BUILD).map_or(path.as_str(), |(_, name)| name);

@@ -10,10 +10,11 @@ use model::EntityDef;
 use model::doc::{View, ViewKind};
 use model::field::Role;
 use serde::Serialize;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use super::cell::{Cell, Column, cell, field_at, grouped, is_number};
 use super::control::label_of;
+use super::many::Offered;
 use super::notices::NOTICE;
 use super::query::with;
 use super::shell::{Missed, label, menu, missed, told};
@@ -43,6 +44,14 @@ struct ListPage {
     pool: Option<String>,
     /// What may be pressed on the records that are ticked.
     buttons: Vec<(String, String)>,
+    /// What may be done with many of the records.
+    many: Offered,
+    ticks: bool,
+    /// What a deed over all that the list finds is told: its filter, words, order and columns.
+    filter: Option<String>,
+    words: String,
+    sort: String,
+    fields: String,
     /// Where one comes back to.
     here: String,
     #[serde(flatten)]
@@ -152,7 +161,7 @@ async fn show(viewing: &Viewing<'_>) -> Result<Response, Missed> {
     let sort = query.filled("sort").map(str::to_owned).or_else(|| view.map(|view| view.sort.join(","))).unwrap_or_default();
     let columns = columns(page, def, view, path, query, &sort);
     let request = ListRequest {
-        sort: Some(sort).filter(|sort| !sort.is_empty()),
+        sort: Some(sort.clone()).filter(|sort| !sort.is_empty()),
         limit: view.and_then(|view| view.page_size).map(u32::from).or(Some(50)),
         total: Total::Exact,
         ..viewing.request(columns.iter().map(|column| column.path.clone()).collect())
@@ -164,6 +173,7 @@ async fn show(viewing: &Viewing<'_>) -> Result<Response, Missed> {
         Err(error) => return Err(missed(page)(error)),
     };
     let shown = query.filled("pool");
+    let many = Offered::of(cx, def);
     let mut rows: Vec<Line> = found
         .rows
         .iter()
@@ -210,6 +220,13 @@ async fn show(viewing: &Viewing<'_>) -> Result<Response, Missed> {
         } else {
             state.engine().buttons_for_many(cx, def.id).into_iter().map(|button| (button.name, button.label)).collect()
         },
+        ticks: shown.is_none() && many.ticks(),
+        many,
+        // Without any filter all records are meant, and a filter that says so.
+        filter: Some(viewing.filter().unwrap_or_else(|| json!({"all": []})).to_string()).filter(|_| shown.is_none()),
+        words: query.filled("q").unwrap_or_default().to_owned(),
+        sort,
+        fields: columns.iter().map(|column| column.path.as_str()).collect::<Vec<_>>().join(","),
         here: viewing.with("after", query.filled("after")),
         turning: viewing.turning(&found),
         total: grouped(&found.total.unwrap_or_default().to_string()),

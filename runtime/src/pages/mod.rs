@@ -24,14 +24,18 @@ mod course;
 mod deciders;
 mod deeds;
 mod env;
+mod exchange;
 mod filters;
 mod form;
 mod gallery;
 mod happened;
 mod inbox;
+mod jobs;
 mod linked_form;
 mod list;
 pub(crate) mod lost;
+mod many;
+mod merging;
 mod notices;
 mod people;
 mod picker;
@@ -62,6 +66,7 @@ pub(crate) fn router() -> Router<RuntimeState> {
         .route("/search", get(search::show))
         .route("/bin", get(bin::show))
         .route("/assets/{*path}", get(assets::get))
+        .route("/favicon.ico", get(assets::icon))
         .route("/f/{form}", get(web_form::show).post(web_form::send).options(web_form::preflight))
         .route("/f/{form}/thanks", get(web_form::thanks))
         .route("/f/{form}/{link}", get(linked_form::show).post(linked_form::send))
@@ -89,6 +94,15 @@ fn records() -> Router<RuntimeState> {
         .route("/r/{entity}/claim", post(pools::claim_many))
         .route("/r/{entity}/{id}/pool/{deed}", post(pools::act))
         .route("/r/{entity}/press", post(press::press_many))
+        .route("/r/{entity}/many/{deed}", post(many::ask))
+        .route("/r/{entity}/many/{deed}/begin", post(many::begin))
+        .route("/r/{entity}/merge", post(merging::ask))
+        .route("/r/{entity}/merge/into", post(merging::merge))
+        .route("/r/{entity}/export", post(exchange::export))
+        .route("/r/{entity}/import", get(exchange::show).post(exchange::import).layer(DefaultBodyLimit::disable()))
+        .route("/jobs/{id}", get(jobs::show))
+        .route("/jobs/{id}/{verb}", post(jobs::turn))
+        .route("/change-sets/{set}/undo", post(jobs::undo_set))
         .route("/r/{entity}/{id}/press/{button}", get(press::show).post(press::press))
         .route("/r/{entity}/{id}/convert/{conversion}", get(convert::show).post(convert::convert))
         .route("/r/{entity}/{id}/owner", post(deeds::give))

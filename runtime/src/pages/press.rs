@@ -12,9 +12,9 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::control::{Control, moment};
-use super::env;
 use super::picker::{self, Offer};
 use super::shell::{Missed, Shell, missed, shell, told};
+use super::{env, many};
 use crate::http::caller::Page;
 use crate::http::form::PageForm;
 use crate::http::query::Query;
@@ -22,8 +22,6 @@ use crate::state::RuntimeState;
 
 /// Before the id of a record that is ticked in a list.
 pub(super) const TICKED: &str = "id:";
-/// The most records that a list gives to a button at once.
-const MOST: usize = 1_000;
 
 #[derive(Serialize)]
 struct PressPage {
@@ -80,10 +78,8 @@ pub(super) async fn press_many(State(state): State<RuntimeState>, Path(entity): 
     let def = state.engine().entity(&page.cx, &entity).map_err(missed(page))?;
     let name = form.fields.get("button").unwrap_or_default();
     let button = named(state.engine().buttons_for_many(&page.cx, def.id), name).ok_or_else(|| missed(page)(Error::NotFound))?;
-    let ticked = form.fields.pairs().filter_map(|(name, _)| Uuid::try_parse(name.strip_prefix(TICKED)?).ok());
-    let ids: Vec<Uuid> = ticked.take(MOST).collect();
-    // An address of our own alone: where the list stood.
-    let back = form.fields.filled("back").filter(|back| back.starts_with('/') && !back.starts_with("//")).unwrap_or("/").to_owned();
+    let ids = many::ticked(&form.fields);
+    let back = many::back(&form.fields).to_owned();
     if ids.is_empty() {
         return Ok(Redirect::to(&back).into_response());
     }

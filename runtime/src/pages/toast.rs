@@ -37,6 +37,7 @@ const DEEDS: &[&str] = &[
     "claimed_some",
     "claimed_none",
     "released",
+    "merged",
 ];
 
 /// What just happened.
@@ -59,6 +60,9 @@ pub(super) fn told(mut shell: Shell, def: Option<&EntityDef>, query: &Query) -> 
     let id = query.filled("id").and_then(|id| Uuid::try_parse(id).ok());
     let undo = match (deed, def, id) {
         ("deleted", Some(def), Some(id)) => Some(Undo { action: format!("/r/{}/{id}/restore", def.name), fields: Vec::new() }),
+        ("merged", Some(def), Some(set)) => {
+            Some(Undo { action: format!("/change-sets/{set}/undo"), fields: vec![("back".to_owned(), format!("/r/{}", def.name))] })
+        }
         _ => None,
     };
     shell.toast = Some(Toast { text: env::text(&shell.locale, &format!("done_{deed}")), undo });
