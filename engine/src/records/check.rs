@@ -8,6 +8,7 @@ use rules::condition::CompiledCondition;
 
 use crate::error::Error;
 use crate::published::RulePlan;
+use crate::records::moves;
 use crate::records::slice::{Doing, Row, Slice, Writer};
 use crate::records::submission::Channel;
 
@@ -37,6 +38,8 @@ fn locked(w: &Writer<'_>, slice: &Slice<'_>, row: &mut Row) {
     if w.cx.channel == Channel::Engine || !holds(w, def.name.app(), def, condition, None, &before) {
         return;
     }
+    // What a move asks for is part of the move.
+    let asked_for = moves::asked_for(slice, row);
     let lines_sent = row.lines.iter().map(|lines| lines.field);
     let closed: Vec<_> = row
         .sent
@@ -44,14 +47,10 @@ fn locked(w: &Writer<'_>, slice: &Slice<'_>, row: &mut Row) {
         .copied()
         .filter(|field| row.changed(def, *field))
         .chain(lines_sent)
-        .filter(|field| !slice.plan.locked_except.contains(field))
+        .filter(|field| !slice.plan.locked_except.contains(field) && !asked_for.contains(field))
         .collect();
     for field in closed {
-        let name = def.field(field).name.as_str();
-        // What a move asks for is part of the move.
-        if row.moving.is_none() {
-            row.faults.push(Violation::of_field(name, Code::Locked, Message::new("locked")));
-        }
+        row.faults.push(Violation::of_field(def.field(field).name.as_str(), Code::Locked, Message::new("locked")));
     }
 }
 

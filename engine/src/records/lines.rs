@@ -14,10 +14,11 @@ use store::Lock;
 use uuid::Uuid;
 
 use crate::error::Error;
+use crate::records::check::holds;
 use crate::records::consequences::Touched;
 use crate::records::history::Op;
 use crate::records::slice::{Doing, Row, Slice, Writer};
-use crate::records::submission::Submission;
+use crate::records::submission::{Channel, Submission};
 use crate::records::{remove, write};
 
 /// The parents of the lines of a slice.
@@ -72,7 +73,7 @@ pub(crate) fn accept(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error>
             // Headers and lines of a file come apart: what is missing is looked at when the change set ends.
             let count = match (sent, row.doing, w.cx.channel) {
                 (Some(count), ..) => count,
-                (None, Doing::Create, crate::records::Channel::Request) => 0,
+                (None, Doing::Create, Channel::Request) => 0,
                 (None, ..) => continue,
             };
             let name = field.name.as_str();
@@ -85,6 +86,106 @@ pub(crate) fn accept(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error>
         }
     }
     Ok(())
+}
+
+/// How many lines a parent gains by what is done to its lines alone.
+pub(crate) type Gains = HashMap<Uuid, i64>;
+
+/// Where lines of an entity are written alone: whose they are.
+fn alone(w: &Writer<'_>, def: &EntityDef) -> Option<LineOf> {
+    def.line_of.filter(|_| !w.within_parent.get() && w.cx.channel != Channel::Engine)
+}
+
+/// Lines that are written alone: what holds for their parents holds for them, too.
+pub(crate) fn accept_alone(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error> {
+    let Some(line) = alone(w, slice.def) else { return Ok(()) };
+    let def = slice.def;
+    let places = |row: &Row| {
+        let before = row.before.as_ref().and_then(|cells| parent_of(def, line, cells));
+        (before, parent_of(def, line, &row.after))
+    };
+    let mut gains = Gains::new();
+    for (before, after) in slice.rows.iter().filter(|row| row.is_well()).map(places) {
+        for (parent, gain) in [(before, -1), (after, 1)] {
+            if let Some(parent) = parent {
+                *gains.entry(parent).or_default() += if before == after { 0 } else { gain };
+            }
+        }
+    }
+    let faults = faults_of_parents(w, def, line, &gains)?;
+    for row in slice.rows.iter_mut().filter(|row| row.is_well()) {
+        let (before, after) = places(row);
+        let concerned = before.into_iter().chain(after.filter(|_| before != after));
+        row.faults.extend(concerned.filter_map(|parent| faults.get(&parent)).flatten().cloned());
+    }
+    Ok(())
+}
+
+/// The same for a line that goes or comes back alone; its parent's version, where it is alone.
+///
+/// # Errors
+/// What holds for the parent; that the store could not.
+pub(crate) fn comes_alone(w: &Writer<'_>, def: &EntityDef, cells: &Cells, gain: i64) -> Result<Option<i64>, Error> {
+    let Some(line) = alone(w, def) else { return Ok(None) };
+    let Some(parent) = parent_of(def, line, cells) else { return Ok(None) };
+    let faults = faults_of_parents(w, def, line, &Gains::from([(parent, gain)]))?;
+    if let Some(faults) = faults.into_values().next() {
+        return Err(Error::Invalid(faults));
+    }
+    let version = |cells: Arc<Cells>| w.def(line.parent).slot("version").and_then(|slot| cells.get(slot)).and_then(Value::as_int);
+    Ok(w.reader.read(line.parent, parent)?.and_then(version))
+}
+
+/// What parents refuse: that they are locked, that they have too many or too few lines then.
+fn faults_of_parents(w: &Writer<'_>, def: &EntityDef, line: LineOf, gains: &Gains) -> Result<HashMap<Uuid, Vec<Violation>>, Error> {
+    let (parent_def, plan) = (w.def(line.parent), w.plan(line.parent));
+    let field = parent_def.field(line.lines);
+    let mut parents: Vec<Uuid> = gains.keys().copied().collect();
+    parents.sort_unstable();
+    w.reader.preload(line.parent, &parents, Lock::Change)?;
+    let mut faults: HashMap<Uuid, Vec<Violation>> = HashMap::new();
+    for parent in &parents {
+        let Some(cells) = w.reader.read(line.parent, *parent)? else { continue };
+        let locked = plan.locked_if.as_ref().is_some_and(|condition| holds(w, parent_def.name.app(), parent_def, condition, None, &cells));
+        if locked && !plan.locked_except.contains(&line.lines) {
+            faults.entry(*parent).or_default().push(Violation::at(String::new(), Code::Locked, Message::new("locked")));
+        }
+    }
+    // Headers and lines of a file come apart: their number is looked at when the change set ends.
+    let numbered = if w.cx.channel == Channel::Import { None } else { Some(&field.role) };
+    let Some(Role::Lines { min, max, .. }) = numbered else { return Ok(faults) };
+    for (parent, gain) in gains.iter().filter(|(_, gain)| (**gain > 0 && max.is_some()) || (**gain < 0 && min.is_some())) {
+        let count = i64::try_from(there_of(w, def, field, parent_def, *parent)?.len()).unwrap_or(i64::MAX).saturating_add(*gain);
+        let fault = match (min, max) {
+            (_, Some(most)) if *gain > 0 && count > i64::from(*most) => {
+                Violation::at(String::new(), Code::OutOfRange, Message::new("too_many").with("max", most))
+            }
+            (Some(least), _) if *gain < 0 && count < i64::from(*least) => {
+                Violation::at(String::new(), Code::Required, Message::new("too_few").with("min", least))
+            }
+            _ => continue,
+        };
+        faults.entry(*parent).or_default().push(fault);
+    }
+    Ok(faults)
+}
+
+/// The live lines of a record.
+fn there_of(w: &Writer<'_>, line: &EntityDef, field: &FieldDef, parent: &EntityDef, id: Uuid) -> Result<HashSet<Uuid>, Error> {
+    let Some(inverse) = parent.inverses.get(&field.name) else { return Ok(HashSet::new()) };
+    let found = w.tx.related(&w.app.schema, &RelatedVia::Inverse(inverse.clone()), &[id])?;
+    Ok(found.iter().filter_map(|(_, cells)| line.slot("id").and_then(|slot| cells.get(slot)).and_then(Value::as_uuid)).collect())
+}
+
+/// Whether a record has lines as it is to be: those that were sent, else those that are there.
+pub(crate) fn has_any(w: &Writer<'_>, def: &EntityDef, field: &FieldDef, row: &Row) -> Result<bool, Error> {
+    if let Some(sent) = row.lines.iter().find(|lines| lines.field == field.id) {
+        return Ok(!sent.rows.is_empty());
+    }
+    match (row.doing, def.inverses.get(&field.name)) {
+        (Doing::Update, Some(inverse)) => Ok(!there_of(w, w.def(inverse.entity), field, def, row.id)?.is_empty()),
+        (Doing::Create | Doing::Update, _) => Ok(false),
+    }
 }
 
 /// Writes the lines that were sent with their parents, and raises the parents of lines that were written alone.
@@ -125,10 +226,7 @@ fn write_lines(w: &Writer<'_>, def: &EntityDef, row: &Row, field: &FieldDef, row
     let line = w.def(inverse.entity);
     let there: HashSet<Uuid> = match row.doing {
         Doing::Create => HashSet::new(),
-        Doing::Update => {
-            let found = w.tx.related(&w.app.schema, &RelatedVia::Inverse(inverse.clone()), &[row.id])?;
-            found.iter().filter_map(|(_, cells)| line.slot("id").and_then(|slot| cells.get(slot)).and_then(Value::as_uuid)).collect()
-        }
+        Doing::Update => there_of(w, line, field, def, row.id)?,
     };
     let (mut submissions, mut kept) = (Vec::new(), HashSet::new());
     let mut faults = Vec::new();

@@ -4,7 +4,7 @@
 
 use model::doc::Needs;
 use model::{Code, Message, Value, Violation};
-use rules::policy::{Access, Create};
+use rules::policy::{Access, Create, Grant};
 
 use crate::error::Error;
 use crate::records::lookup::is_live;
@@ -47,6 +47,10 @@ pub(crate) fn after(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error> 
             row.failed = Some(Error::Forbidden);
             continue;
         }
+        if row.doing == Doing::Update && !may_hang(w, def, grant, row)? {
+            row.failed = Some(Error::Forbidden);
+            continue;
+        }
         if rules::eval::matches(&grant.read, &w.app.schema, def.id, &row.after, &w.reader)? {
             continue;
         }
@@ -62,7 +66,7 @@ pub(crate) fn after(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error> 
 }
 
 /// Fields that may be written on some records only.
-fn fields(w: &Writer<'_>, def: &model::EntityDef, grant: &rules::policy::Grant, row: &mut Row) -> Result<(), Error> {
+fn fields(w: &Writer<'_>, def: &model::EntityDef, grant: &Grant, row: &mut Row) -> Result<(), Error> {
     for id in row.sent.iter().copied().filter(|id| !w.cx.opens(def.id, *id)).collect::<Vec<_>>() {
         let Access::Scoped { write, .. } = grant.access(id) else { continue };
         let looked_at = row.before.as_deref().unwrap_or(&row.after);
@@ -72,6 +76,18 @@ fn fields(w: &Writer<'_>, def: &model::EntityDef, grant: &rules::policy::Grant, 
         }
     }
     Ok(())
+}
+
+/// Who hangs a record on another one needs the same right there as who makes it there.
+fn may_hang(w: &Writer<'_>, def: &model::EntityDef, grant: &Grant, row: &Row) -> Result<bool, Error> {
+    if let Create::Through { field, .. } = &grant.create
+        && row.changed(def, *field)
+        && !may_create(w, def, &grant.create, row)?
+    {
+        return Ok(false);
+    }
+    let hung_elsewhere = grant.update.through().into_iter().any(|field| row.changed(def, field));
+    Ok(!hung_elsewhere || rules::eval::matches(&grant.update, &w.app.schema, def.id, &row.after, &w.reader)?)
 }
 
 fn may_create(w: &Writer<'_>, def: &model::EntityDef, create: &Create, row: &Row) -> Result<bool, Error> {

@@ -41,8 +41,9 @@ pub(crate) fn delete(w: &Writer<'_>, entity: EntityId, id: Uuid, version: Option
     if !rules::eval::matches(&grant.delete, &w.app.schema, entity, &before, &w.reader)? {
         return Err(Error::Forbidden);
     }
-    let current = def.slot("version").and_then(|slot| before.get(slot)).and_then(Value::as_int).unwrap_or_default();
-    if let Some(yours) = version.filter(|yours| *yours != current && def.line_of.is_none()) {
+    let own = def.slot("version").and_then(|slot| before.get(slot)).and_then(Value::as_int).unwrap_or_default();
+    let current = lines::comes_alone(w, def, &before, -1)?.unwrap_or(own);
+    if let Some(yours) = version.filter(|yours| *yours != current) {
         return Err(Error::StaleVersion { current, yours });
     }
     if let Some(condition) = &w.plan(entity).locked_if
@@ -211,6 +212,7 @@ pub(crate) fn restore(w: &Writer<'_>, entity: EntityId, id: Uuid) -> Result<Writ
     if !matches(&grant.read)? || !matches(&grant.delete)? {
         return Err(Error::NotFound);
     }
+    lines::comes_alone(w, def, &binned, 1)?;
     crate::automations::raise::before_removal(w, def, id, Op::Restored, &binned)?;
     let changes = change_set_of(w, id)?;
     let mut touched = Vec::new();

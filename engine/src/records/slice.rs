@@ -126,6 +126,8 @@ pub(crate) struct Row {
     pub(crate) id: Uuid,
     pub(crate) doing: Doing,
     pub(crate) version: Option<i64>,
+    /// The version that it has, or its parent has, before the write.
+    pub(crate) current: Option<i64>,
     pub(crate) before: Option<Arc<Cells>>,
     pub(crate) after: Cells,
     pub(crate) sent: BTreeSet<FieldId>,
@@ -150,6 +152,7 @@ impl Row {
             id,
             doing,
             version,
+            current: None,
             before: None,
             after: Vec::new(),
             sent: BTreeSet::new(),

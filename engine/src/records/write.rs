@@ -4,7 +4,7 @@
 //! Invariant: the rows of a slice are loaded, checked and written together; a row with a fault is left out.
 
 use indexmap::IndexMap;
-use model::{EntityId, Input};
+use model::{Code, EntityDef, EntityId, Input, Violation};
 use store::Lock;
 use uuid::Uuid;
 
@@ -22,7 +22,7 @@ pub(crate) const MAX_DEPTH: u8 = 8;
 /// transaction may be kept; a faulty row alone is not written while the others are.
 pub(crate) fn write_slice(w: &Writer<'_>, entity: EntityId, submissions: &[Submission]) -> Result<Vec<Result<Written, Error>>, Error> {
     if w.cx.depth >= MAX_DEPTH {
-        return Err(Error::of(model::Code::DepthExceeded, model::Message::new("depth_exceeded")));
+        return Err(Error::of(Code::DepthExceeded, model::Message::new("depth_exceeded")));
     }
     let mut results: Vec<Option<Result<Written, Error>>> = submissions.iter().map(|_| None).collect();
     let (mut rows, mut places, mut sent) =
@@ -41,7 +41,7 @@ pub(crate) fn write_slice(w: &Writer<'_>, entity: EntityId, submissions: &[Submi
     let mut slice = Slice { def: w.def(entity), plan: w.plan(entity), grant: w.cx.grants.entity(entity), rows };
     through_the_list(w, &mut slice, &sent)?;
     for (row, index) in slice.rows.into_iter().zip(places) {
-        results[index] = Some(result_of(row));
+        results[index] = Some(result_of(w, slice.def, row));
     }
     Ok(results.into_iter().flatten().collect())
 }
@@ -54,6 +54,7 @@ fn through_the_list(w: &Writer<'_>, slice: &mut Slice<'_>, sent: &[&Values]) -> 
     permit::authorize(w, slice);
     load(w, slice, sent)?;
     permit::before(w, slice)?;
+    stale(slice);
     accept_all(w, slice, sent);
     moves::begin(w, slice);
     fill::fill(w, slice)?;
@@ -65,6 +66,7 @@ fn through_the_list(w: &Writer<'_>, slice: &mut Slice<'_>, sent: &[&Values]) -> 
     check::check(w, slice)?;
     moves::check(w, slice)?;
     lines::accept(w, slice)?;
+    lines::accept_alone(w, slice)?;
     permit::after(w, slice)?;
     integrity::check(w, slice)?;
     moves::hold(slice);
@@ -108,7 +110,7 @@ fn row_of<'a>(w: &Writer<'_>, entity: EntityId, submission: &'a Submission) -> S
             };
             match stage {
                 Some(field) => row.moving = Some(Moving { field, from: None, to: to.clone(), skip: skip.clone() }),
-                None => row.failed = Some(Error::of(model::Code::TransitionRefused, model::Message::new("transition_refused"))),
+                None => row.failed = Some(Error::of(Code::TransitionRefused, model::Message::new("transition_refused"))),
             }
             Step::Row(Box::new(row), values)
         }
@@ -117,7 +119,7 @@ fn row_of<'a>(w: &Writer<'_>, entity: EntityId, submission: &'a Submission) -> S
     }
 }
 
-/// Step 2: the records as they are, locked; a version that is not theirs is a lost update.
+/// Step 2: the records as they are, locked.
 fn load(w: &Writer<'_>, slice: &mut Slice<'_>, sent: &[&Values]) -> Result<(), Error> {
     let ids: Vec<Uuid> = slice.well().filter(|row| row.doing == Doing::Update).map(|row| row.id).collect();
     if let Some(tree) = slice.def.tree
@@ -137,22 +139,28 @@ fn load(w: &Writer<'_>, slice: &mut Slice<'_>, sent: &[&Values]) -> Result<(), E
             Doing::Create => row.after = def.empty(),
             Doing::Update => match w.reader.read(def.id, row.id)? {
                 Some(cells) => {
-                    let version = parents
+                    row.current = parents
                         .version_of(def, &cells)
                         .or_else(|| def.slot("version").and_then(|slot| cells.get(slot)).and_then(model::Value::as_int));
                     row.after = Vec::clone(&cells);
                     row.before = Some(cells);
-                    if let (Some(yours), Some(current)) = (row.version, version)
-                        && yours != current
-                    {
-                        row.failed = Some(Error::StaleVersion { current, yours });
-                    }
                 }
                 None => row.failed = Some(Error::NotFound),
             },
         }
     }
     Ok(())
+}
+
+/// A version that is not the record's is a lost update. Only who may change the record hears of its version.
+fn stale(slice: &mut Slice<'_>) {
+    for row in slice.well_mut() {
+        if let (Some(yours), Some(current)) = (row.version, row.current)
+            && yours != current
+        {
+            row.failed = Some(Error::StaleVersion { current, yours });
+        }
+    }
 }
 
 /// Step 4: what was sent becomes typed cells.
@@ -179,12 +187,12 @@ fn accept_all(w: &Writer<'_>, slice: &mut Slice<'_>, sent: &[&Values]) {
     }
 }
 
-fn result_of(row: Row) -> Result<Written, Error> {
+fn result_of(w: &Writer<'_>, def: &EntityDef, row: Row) -> Result<Written, Error> {
     if let Some(error) = row.failed {
         return Err(error);
     }
     if !row.faults.is_empty() {
-        return Err(Error::Invalid(row.faults));
+        return Err(Error::Invalid(row.faults.into_iter().map(|fault| in_sight(w, def, fault)).collect()));
     }
     Ok(Written {
         id: row.id,
@@ -194,4 +202,13 @@ fn result_of(row: Row) -> Result<Written, Error> {
         left_sight: row.left_sight,
         approval: row.awaits.and_then(|awaited| awaited.begun),
     })
+}
+
+/// A fault as the caller may hear it: a field out of sight is not named. A name that was sent and is unknown comes back as sent.
+fn in_sight(w: &Writer<'_>, def: &EntityDef, fault: Violation) -> Violation {
+    let hidden = |name: &str| def.find(name).is_some() && w.cx.grants.field(def, name).is_none();
+    match &fault.field {
+        Some(name) if fault.code != Code::UnknownField && hidden(name) => Violation { field: None, pointer: String::new(), ..fault },
+        Some(_) | None => fault,
+    }
 }

@@ -180,6 +180,17 @@ pub struct ThroughAny {
 }
 
 impl Predicate {
+    /// The references of the record itself whose targets it asks.
+    #[must_use]
+    pub fn through(&self) -> Vec<FieldId> {
+        match self {
+            Self::All(parts) | Self::Any(parts) => parts.iter().flat_map(Self::through).collect(),
+            Self::Through(through) => vec![through.field],
+            Self::ThroughAny(through) => vec![through.field],
+            Self::True | Self::False | Self::Leaf(_) | Self::Related(_) | Self::Member { .. } => Vec::new(),
+        }
+    }
+
     /// All of `parts`, made plain.
     #[must_use]
     pub fn all(parts: Vec<Self>) -> Self {
