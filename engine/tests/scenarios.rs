@@ -61,3 +61,8 @@ async fn scripts() {
 async fn pools() {
     passes("tests/apps/pools").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rights() {
+    passes("tests/apps/rights").await;
+}

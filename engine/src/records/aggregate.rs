@@ -1,11 +1,13 @@
 //! In charge of groups and measures as a caller asks for them.
 //! Invariant: a hidden or masked field can neither be grouped nor measured; a far one carries the caller's grant.
 
+use std::collections::HashSet;
+
 use chrono_tz::Tz;
 use model::fault::escape_pointer;
 use model::field::{Numbers, Role};
 use model::{Code, EntityDef, EntityId, FieldDef, Message, Value, Violation};
-use rules::query::{Column, Path, Predicate, View, column_of, resolve_path};
+use rules::query::{Column, Path, Predicate, View, column_of, resolve_path, to_target_in_sight};
 use serde_json::{Map, Value as Json, json};
 use store::{Aggregate, Bucket, Function, GroupBy, Measure};
 
@@ -16,6 +18,8 @@ use crate::records::read::filter_of;
 
 /// The most groups of an answer.
 const MAX_GROUPS: u32 = 10_000;
+/// The most groups that are put into another order, or looked through by their measures.
+const MAX_LOOKED_THROUGH: u32 = 100_000;
 
 struct Group {
     name: String,
@@ -61,15 +65,26 @@ fn run(cx: &Ctx, tx: &store::Tx, entity: EntityId, body: &Json) -> Result<Json, 
         Predicate::False
     });
     let having = reading.having(body.get("having"), &told);
+    reading.named_once(&groups, &told);
+    let sort = reading.sort(body.get("sort"), &groups, &told);
     if !reading.faults.is_empty() {
         return Err(Error::Invalid(reading.faults));
     }
     let filter = Predicate::all(vec![Predicate::clone(&cx.grants.entity(entity).read), filter]);
     let limit = body.get("limit").and_then(Json::as_u64).and_then(|limit| u32::try_from(limit).ok()).unwrap_or(MAX_GROUPS).min(MAX_GROUPS);
-    let rows = tx.aggregate(&cx.app.schema, &Aggregate { groups: by, measures, limit, ..Aggregate::of(entity, filter) })?;
+    // Which groups come first is known only once all were computed.
+    let looks_through = sort.is_some() || !having.is_empty();
+    let most = if looks_through { MAX_LOOKED_THROUGH + 1 } else { limit };
+    let rows = tx.aggregate(&cx.app.schema, &Aggregate { groups: by, measures, limit: most, ..Aggregate::of(entity, filter) })?;
+    if looks_through && rows.len() > MAX_LOOKED_THROUGH as usize {
+        return Err(Violation::at("/group_by", Code::OutOfRange, Message::new("too_many").with("max", MAX_LOOKED_THROUGH)).into());
+    }
     let mut data: Vec<Map<String, Json>> = rows.iter().map(|row| object(cx, &groups, &told, row)).collect();
     data.retain(|row| having.iter().all(|(name, op, value)| fits(row.get(name), op, value)));
-    sort_rows(&mut data, body.get("sort"));
+    if let Some((falls, name)) = sort {
+        sort_rows(&mut data, falls, &name);
+    }
+    data.truncate(limit as usize);
     Ok(json!({"data": data}))
 }
 
@@ -94,7 +109,14 @@ impl Reading<'_> {
         if column.is_none() {
             self.faults.push(malformed(at, Message::new("not_groupable")));
         }
-        column.map(|column| (path, column))
+        // What one may not see is one group: that of none.
+        match to_target_in_sight(schema, &path, &*self.cx.grants) {
+            Some(far) => {
+                let slot = far.target(schema).slot()?;
+                Some((far, Column::Slot(slot)))
+            }
+            None => column.map(|column| (path, column)),
+        }
     }
 
     fn groups(&mut self, json: Option<&Json>) -> (Vec<Group>, Vec<GroupBy>) {
@@ -102,6 +124,7 @@ impl Reading<'_> {
         self.must_be_list(json, "/group_by");
         for (index, item) in json.and_then(Json::as_array).into_iter().flatten().enumerate() {
             let at = format!("/group_by/{index}");
+            self.only(item, &["field", "by", "as"], &at);
             let (name, bucket, renamed) = match item {
                 Json::String(name) => (name.as_str(), None, None),
                 Json::Object(map) => (
@@ -134,6 +157,42 @@ impl Reading<'_> {
         (groups, by)
     }
 
+    /// Keys that nobody reads are faults: who sent them meant something.
+    fn only(&mut self, item: &Json, known: &[&str], at: &str) {
+        for key in item.as_object().map(Map::keys).into_iter().flatten().filter(|key| !known.contains(&key.as_str())) {
+            self.faults.push(malformed(format!("{at}/{}", escape_pointer(key)), Message::new("unknown_key").with("name", key)));
+        }
+    }
+
+    /// Two values of a row may not have one name.
+    fn named_once(&mut self, groups: &[Group], told: &[Told]) {
+        let mut seen = HashSet::new();
+        let places = groups.iter().enumerate().map(|(index, group)| (format!("/group_by/{index}"), &group.name));
+        for (at, name) in places.chain(told.iter().enumerate().map(|(index, measure)| (format!("/measures/{index}"), &measure.name))) {
+            if !seen.insert(name) {
+                self.faults.push(malformed(at, Message::new("named_twice").with("name", name)));
+            }
+        }
+    }
+
+    /// `-name`: whether it falls, and what it goes by.
+    fn sort(&mut self, json: Option<&Json>, groups: &[Group], told: &[Told]) -> Option<(bool, String)> {
+        let json = json.filter(|json| !json.is_null())?;
+        let Some(text) = json.as_str() else {
+            self.faults.push(malformed("/sort", Message::new("wrong_type").with("expected", "\"-name\"")));
+            return None;
+        };
+        let (falls, name) = text.strip_prefix('-').map_or((false, text), |name| (true, name));
+        let is_known = groups.iter().map(|group| &group.name).chain(told.iter().map(|measure| &measure.name)).any(|there| there == name);
+        if !is_known {
+            self.faults.push(Violation {
+                field: Some(name.to_owned()),
+                ..Violation::at("/sort", Code::UnknownField, Message::new("unknown_field").with("name", name))
+            });
+        }
+        is_known.then(|| (falls, name.to_owned()))
+    }
+
     fn must_be_list(&mut self, json: Option<&Json>, at: &str) {
         if json.is_some_and(|json| !json.is_array()) {
             self.faults.push(malformed(at, Message::new("wrong_type").with("expected", "[…]")));
@@ -163,6 +222,7 @@ impl Reading<'_> {
                 continue;
             };
             let (Some(function), Some((path, column))) = (function_of(word), self.field(field, &format!("{at}/{word}"))) else { continue };
+            self.only(item, &[word, "as"], &at);
             if !self.is_measurable(&path, function) {
                 self.faults.push(malformed(&at, Message::new("not_measurable")));
                 continue;
@@ -308,9 +368,7 @@ fn fits(measure: Option<&Json>, op: &str, value: &Json) -> bool {
     }
 }
 
-fn sort_rows(data: &mut [Map<String, Json>], sort: Option<&Json>) {
-    let Some(text) = sort.and_then(Json::as_str) else { return };
-    let (falls, name) = text.strip_prefix('-').map_or((false, text), |name| (true, name));
+fn sort_rows(data: &mut [Map<String, Json>], falls: bool, name: &str) {
     data.sort_by(|a, b| {
         let (a, b) = (a.get(name), b.get(name));
         let order = match (a.and_then(number), b.and_then(number)) {

@@ -299,7 +299,7 @@ fn apply(w: &Writer<'_>, work: Work, slice: Option<&Slice<'_>>) -> Result<Vec<To
 fn recomputed(w: &Writer<'_>, def: &EntityDef, id: Uuid, before: &Arc<Cells>, todo: &Todo) -> Result<Cells, Error> {
     let mut cells = Vec::clone(before);
     for (field, difference) in todo.differences.iter().filter(|(field, _)| !todo.recounts.contains(field)) {
-        rollups::add(def, def.field(*field), &mut cells, *difference);
+        rollups::add(def, def.field(*field), &mut cells, *difference)?;
     }
     for field in todo.recounts.iter().filter(|field| w.computes(def.id, **field)) {
         if let Some(rollup) = w.app.graph.rollups_on(def.id).find(|rollup| rollup.field == *field) {

@@ -4,16 +4,21 @@
 
 use std::collections::HashMap;
 
-use model::{EntityDef, EntityId, Value};
+use chrono::{DateTime, Utc};
+use model::field::{AcceptContext, Role};
+use model::{Cells, EntityDef, EntityId, FieldDef, Input, Value};
+use rules::query::Predicate;
 use serde_json::{Map, Value as Json, json};
-use store::Tx;
+use sha2::{Digest, Sha256};
 use store::system::Cond;
 use store::system::change::{self, ChangeRow};
+use store::{Lock, Tx};
 use uuid::Uuid;
 
 use crate::Engine;
-use crate::ctx::{Cause, Ctx};
+use crate::ctx::{Caller, Cause, Ctx};
 use crate::error::Error;
+use crate::records::accept::set_cells;
 use crate::records::history::sealed;
 use crate::records::lookup::Reader;
 use crate::records::read;
@@ -60,11 +65,15 @@ fn history(cx: &Ctx, tx: &Tx, entity: EntityId, id: Uuid, after: Option<i64>, li
     let changes: Vec<(i64, ChangeRow)> = rows.iter().filter_map(|row| change::read(row)).take(limit as usize).collect();
     let names = names_of(cx, tx, changes.iter().filter_map(|(_, row)| row.by))?;
     let next = changes.last().filter(|_| has_more).map(|(seq, _)| seq.to_string());
-    let data: Vec<Json> = changes.iter().filter_map(|(seq, row)| line(cx, def, *seq, row, &names)).collect();
+    let reader = Reader::new(tx, &cx.app.schema);
+    let mut data = Vec::new();
+    for (seq, row) in &changes {
+        data.extend(line(cx, &reader, def, *seq, row, &names)?);
+    }
     Ok(json!({"data": data, "next": next}))
 }
 
-fn line(cx: &Ctx, def: &EntityDef, seq: i64, row: &ChangeRow, names: &HashMap<Uuid, String>) -> Option<Json> {
+fn line(cx: &Ctx, reader: &Reader<'_>, def: &EntityDef, seq: i64, row: &ChangeRow, names: &HashMap<Uuid, String>) -> Result<Option<Json>, Error> {
     let mut changes = Vec::new();
     for (name, change) in row.patch.as_object().into_iter().flatten() {
         let Some(field) = cx.grants.field(def, name) else { continue };
@@ -81,14 +90,14 @@ fn line(cx: &Ctx, def: &EntityDef, seq: i64, row: &ChangeRow, names: &HashMap<Uu
         changes.push(json!({
             "field": name,
             "label": field.doc.label(name, &cx.locale),
-            "before": shown(change.get(0)),
-            "after": shown(change.get(1)),
+            "before": in_sight(cx, reader, field, shown(change.get(0)))?,
+            "after": in_sight(cx, reader, field, shown(change.get(1)))?,
         }));
     }
     if changes.is_empty() && row.op == "updated" {
-        return None;
+        return Ok(None);
     }
-    Some(json!({
+    Ok(Some(json!({
         "seq": seq.to_string(),
         "at": row.at,
         "by": row.by,
@@ -97,7 +106,37 @@ fn line(cx: &Ctx, def: &EntityDef, seq: i64, row: &ChangeRow, names: &HashMap<Uu
         "cause": row.cause,
         "version": row.version,
         "changes": changes,
-    }))
+    })))
+}
+
+/// The value of a reference as the caller may hear it: a target out of sight is none.
+fn in_sight(cx: &Ctx, reader: &Reader<'_>, field: &FieldDef, value: Json) -> Result<Json, Error> {
+    let [target] = field.targets.as_slice() else { return Ok(value) };
+    if !matches!(field.role, Role::Reference(_) | Role::References(_)) || *cx.grants.entity(*target).read == Predicate::True {
+        return Ok(value);
+    }
+    let sees = |value: &Json| match value.as_str().and_then(|id| Uuid::try_parse(id).ok()) {
+        Some(id) => reader.in_sight(cx, *target, id),
+        None => Ok(false),
+    };
+    Ok(match value {
+        Json::Array(items) => {
+            let mut kept = Vec::new();
+            for item in items {
+                if sees(&item)? {
+                    kept.push(item);
+                }
+            }
+            Json::Array(kept)
+        }
+        one => {
+            if sees(&one)? {
+                one
+            } else {
+                Json::Null
+            }
+        }
+    })
 }
 
 /// The titles of people whom the caller sees.
@@ -117,12 +156,53 @@ fn names_of(cx: &Ctx, tx: &Tx, ids: impl Iterator<Item = Uuid>) -> Result<HashMa
 fn feed(cx: &Ctx, tx: &Tx, after: i64, limit: u32) -> Result<Json, Error> {
     let rows = tx.find(&change::CHANGE, &[Cond::Gt("seq", Value::Int(after))], &[("seq", false)], limit)?;
     let reader = Reader::new(tx, &cx.app.schema);
-    let (mut data, mut last) = (Vec::new(), after);
-    for (seq, row) in rows.iter().filter_map(|row| change::read(row)) {
-        last = seq;
-        data.extend(told(cx, &reader, seq, &row)?);
+    let changes: Vec<(i64, ChangeRow)> = rows.iter().filter_map(|row| change::read(row)).collect();
+    let mut touched: HashMap<EntityId, Vec<Uuid>> = HashMap::new();
+    for (_, row) in &changes {
+        if let Some(def) = cx.app.schema.find(&row.entity).filter(|def| cx.grants.sees(def.id)) {
+            touched.entry(def.id).or_default().push(row.record);
+        }
     }
-    Ok(json!({"data": data, "next": last.to_string(), "epoch": cx.app.revision.to_string()}))
+    for (entity, ids) in &touched {
+        reader.preload(*entity, ids, Lock::None)?;
+    }
+    let (mut data, mut last) = (Vec::new(), after);
+    for (seq, row) in &changes {
+        last = *seq;
+        data.extend(told(cx, &reader, *seq, row)?);
+    }
+    Ok(json!({"data": data, "next": last.to_string(), "epoch": epoch(cx)}))
+}
+
+/// What the caller's sight is made of, in short: another one says that everything may be another.
+fn epoch(cx: &Ctx) -> String {
+    let Caller::Person(person) = &cx.caller else { return cx.app.revision.to_string() };
+    let mut hash = Sha256::new();
+    for role in &person.roles {
+        hash.update(role.as_bytes());
+        hash.update([0]);
+    }
+    for id in person.department.iter().chain(&person.reports).chain(&person.departments_below) {
+        hash.update(id.as_bytes());
+    }
+    let digest = hash.finalize();
+    let short: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("{}-{short}", cx.app.revision)
+}
+
+/// A record as it was before a change, as far as the change tells.
+fn before_it(def: &EntityDef, cells: &Cells, row: &ChangeRow, now: DateTime<Utc>) -> Cells {
+    let mut before = Vec::clone(cells);
+    let accept = AcceptContext { now, sibling: &|_| None };
+    for (name, change) in row.patch.as_object().into_iter().flatten() {
+        let Some(field) = def.find(name) else { continue };
+        let was = change.get(0).cloned().unwrap_or_default();
+        let values = if was.is_null() { Some(Ok(Vec::new())) } else { field.typed.as_ref().map(|typed| typed.accept(&Input::from(&was), &accept)) };
+        if let Some(Ok(values)) = values {
+            set_cells(def, field, values, &mut before);
+        }
+    }
+    before
 }
 
 /// A change as the feed tells it; nothing where the caller may not know of it.
@@ -131,15 +211,13 @@ fn told(cx: &Ctx, reader: &Reader<'_>, seq: i64, row: &ChangeRow) -> Result<Opti
     let fields: Vec<&str> =
         row.patch.as_object().map(Map::keys).into_iter().flatten().map(String::as_str).filter(|name| cx.grants.field(def, name).is_some()).collect();
     let sight = &cx.grants.entity(def.id).read;
-    let seen = match reader.read(def.id, row.record)? {
-        Some(cells) => rules::eval::matches(sight, &cx.app.schema, def.id, &cells, reader)?,
-        None => false,
-    };
-    let moved = row.patch.get("owner").is_some() || row.patch.get("department").is_some();
-    let op = match (seen, row.op.as_str()) {
+    let Some(cells) = reader.read(def.id, row.record)? else { return Ok(None) };
+    let matches = |cells: &Cells| rules::eval::matches(sight, &cx.app.schema, def.id, cells, reader);
+    let op = match (matches(&cells)?, row.op.as_str()) {
         (true, "updated") if fields.is_empty() && row.cause != Cause::Computed.as_str() => return Ok(None),
         (true, op) => op,
-        (false, "updated") if moved => "hidden",
+        // Who saw it before learns that it went; others never hear of it.
+        (false, "updated") if matches(&before_it(def, &cells, row, cx.now))? => "hidden",
         (false, _) => return Ok(None),
     };
     let fields = if op == "hidden" { Vec::new() } else { fields };
@@ -150,7 +228,7 @@ fn told(cx: &Ctx, reader: &Reader<'_>, seq: i64, row: &ChangeRow) -> Result<Opti
         "op": op,
         "version": row.version,
         "at": row.at,
-        "by": row.by,
+        "by": row.by.filter(|_| op != "hidden"),
         "fields": fields,
     })))
 }

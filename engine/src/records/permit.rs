@@ -3,9 +3,10 @@
 //! Invariant: nothing is written out of the writer's own sight but by assignment, which answers without the record.
 
 use model::doc::Needs;
-use model::{Code, Message, Value, Violation};
+use model::{Cells, Code, Message, Value, Violation};
 use rules::policy::{Access, Create, Grant};
 
+use crate::ctx::Caller;
 use crate::error::Error;
 use crate::records::lookup::is_live;
 use crate::records::slice::{Doing, Row, Slice, Writer};
@@ -43,6 +44,10 @@ pub(crate) fn after(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error> 
     let (def, grant) = (slice.def, slice.grant);
     for row in slice.rows.iter_mut().filter(|row| row.is_well()) {
         fields(w, slice.def, grant, row)?;
+        if gives_rights(w, def, row) {
+            row.failed = Some(Error::Forbidden);
+            continue;
+        }
         if row.doing == Doing::Create && !may_create(w, def, &grant.create, row)? {
             row.failed = Some(Error::Forbidden);
             continue;
@@ -76,6 +81,28 @@ fn fields(w: &Writer<'_>, def: &model::EntityDef, grant: &Grant, row: &mut Row) 
         }
     }
     Ok(())
+}
+
+/// Whether a person who is no administrator would give or take roles that are not theirs, or change how an administrator
+/// signs in: nobody gives a right that they do not have.
+fn gives_rights(w: &Writer<'_>, def: &model::EntityDef, row: &Row) -> bool {
+    if def.name.as_str() != "core.user" {
+        return false;
+    }
+    let roles = |cells: Option<&Cells>| -> Vec<String> {
+        let items = cells.zip(def.find("roles")).and_then(|(cells, field)| field.cells(cells).first()).map_or(&[][..], Value::items);
+        items.iter().filter_map(Value::as_text).map(str::to_owned).collect()
+    };
+    let (before, after) = (roles(row.before.as_deref()), roles(Some(&row.after)));
+    let own: &[String] = match &w.cx.caller {
+        Caller::System => return false,
+        Caller::Person(person) => &person.roles,
+    };
+    let moved = before.iter().filter(|role| !after.contains(role)).chain(after.iter().filter(|role| !before.contains(role)));
+    let mut not_theirs = moved.filter(|role| !own.contains(role));
+    let is_admin = before.iter().any(|role| role == "core.admin");
+    let signs_in_by = ["email", "active"].into_iter().filter_map(|name| def.find(name)).any(|field| row.changed(def, field.id));
+    not_theirs.next().is_some() || (is_admin && signs_in_by)
 }
 
 /// Who hangs a record on another one needs the same right there as who makes it there.

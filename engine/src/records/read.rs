@@ -2,6 +2,7 @@
 //! Invariant: every question carries the caller's grant; names resolve against the caller's own view.
 //! Invariant: what one may not see answers like what is not there.
 
+use model::schema::InverseDef;
 use model::{Code, EntityDef, EntityId, Filter, Message, Value, Violation};
 use rules::keys::{QueryToken, found_by, query_tokens};
 use rules::query::{Column, Leaf, Path, Predicate, Sort, Test, TypedFilter, parse_sort};
@@ -173,12 +174,9 @@ impl Engine {
             .read(move |tx| {
                 let def = cx.app.schema.entity(entity);
                 one(&cx, tx, entity, id, &Shape { fields: Some(Vec::new()), ..Shape::default() })?.ok_or(Error::NotFound)?;
-                let relation = def.inverses.get(inverse.as_str()).filter(|relation| cx.grants.sees(relation.entity)).ok_or(Error::NotFound)?;
+                let relation = def.inverses.get(inverse.as_str()).filter(|relation| is_in_sight(&cx, relation)).ok_or(Error::NotFound)?;
                 let many = cx.app.schema.entity(relation.entity);
                 let by = many.field(relation.by);
-                if cx.grants.field(many, by.name.as_str()).is_none() {
-                    return Err(Error::NotFound);
-                }
                 let slot = by.slot().unwrap_or_default();
                 let leaf = |slot, test| Predicate::Leaf(Leaf { path: Path::own(many.id, by.id), column: Column::Slot(slot), test, negated: false });
                 let mut parts = vec![match relation.via {
@@ -193,6 +191,12 @@ impl Engine {
             })
             .await
     }
+}
+
+/// A relation is there for who may see the far entity and the reference that makes it.
+fn is_in_sight(cx: &Ctx, relation: &InverseDef) -> bool {
+    let many = cx.app.schema.entity(relation.entity);
+    cx.grants.sees(relation.entity) && cx.grants.entity(many.id).comparable(relation.by)
 }
 
 fn id_leaf(def: &EntityDef, test: Test) -> Predicate {
@@ -382,7 +386,7 @@ fn expand(cx: &Ctx, tx: &Tx, def: &EntityDef, rows: &[Row], shape: &Shape) -> Re
     let mut faults = Vec::new();
     let mut out: Vec<Vec<u8>> = rows.iter().map(|_| vec![b'{']).collect();
     for name in &shape.expand {
-        let parts = if let Some(relation) = def.inverses.get(name.as_str()).filter(|relation| cx.grants.sees(relation.entity)) {
+        let parts = if let Some(relation) = def.inverses.get(name.as_str()).filter(|relation| is_in_sight(cx, relation)) {
             expand_many(cx, tx, def, rows, relation)?
         } else if let Some((field, target)) = cx
             .grants
@@ -439,7 +443,7 @@ fn expand_one(cx: &Ctx, tx: &Tx, rows: &[Row], def: &EntityDef, field: &model::F
     Ok(wanted.iter().map(|id| id.and_then(|id| by_id.get(&id).cloned()).unwrap_or_else(|| b"null".to_vec())).collect())
 }
 
-fn expand_many(cx: &Ctx, tx: &Tx, def: &EntityDef, rows: &[Row], relation: &model::schema::InverseDef) -> Result<Vec<Vec<u8>>, Error> {
+fn expand_many(cx: &Ctx, tx: &Tx, def: &EntityDef, rows: &[Row], relation: &InverseDef) -> Result<Vec<Vec<u8>>, Error> {
     /// Related records that are given with each record.
     const EACH: usize = 100;
     let many = cx.app.schema.entity(relation.entity);

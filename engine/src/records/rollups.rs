@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use model::field::{Role, RollupFn};
 use model::schema::Via;
-use model::{Cells, EntityDef, FieldDef, FieldId, Storage, Value};
+use model::{Cells, Code, EntityDef, FieldDef, FieldId, Message, Storage, Value, Violation};
 use rules::compute::Rollup;
 use rules::query::{Column, Leaf, Path, Predicate, RelatedVia, SystemView, Test};
 use rust_decimal::Decimal;
@@ -91,16 +91,25 @@ pub(crate) fn zero_of(def: &EntityDef, field: &FieldDef) -> Value {
     number_of(def, field, Decimal::ZERO)
 }
 
+/// A value that its column cannot hold. Its field may be out of the caller's sight and is not named.
+fn too_large() -> Error {
+    Violation::at(String::new(), Code::OutOfRange, Message::new("rollup_too_large")).into()
+}
+
 fn number_of(def: &EntityDef, field: &FieldDef, number: Decimal) -> Value {
     let storage = field.slot().and_then(|slot| def.columns.get(slot)).map_or(Storage::Int, |column| column.storage);
     rules::expr::fit(Value::Decimal(number), storage).unwrap_or_default()
 }
 
 /// Adds to a count or sum.
-pub(crate) fn add(def: &EntityDef, field: &FieldDef, cells: &mut Cells, difference: Decimal) {
+///
+/// # Errors
+/// Where it becomes more than its column holds: what would make it so is refused, as every later difference would be wrong.
+pub(crate) fn add(def: &EntityDef, field: &FieldDef, cells: &mut Cells, difference: Decimal) -> Result<(), Error> {
     let now = field.cells(cells).first().and_then(Value::as_decimal).unwrap_or_default();
-    let value = number_of(def, field, now + difference);
-    put(def, field, value, cells);
+    let value = now.checked_add(difference).map(|sum| number_of(def, field, sum)).filter(|value| !value.is_null());
+    put(def, field, value.ok_or_else(too_large)?, cells);
+    Ok(())
 }
 
 /// Puts a roll-up's value into its cells; of money that varies the amount is told in the base currency.
@@ -128,7 +137,7 @@ pub(crate) fn recount(w: &Writer<'_>, rollup: &Rollup, parent: Uuid, cells: &mut
         RollupFn::Distinct => aggregate(w, source, filter, Function::Distinct, rollup.value)?,
     };
     let storage = field.slot().and_then(|slot| def.columns.get(slot)).map_or(Storage::Int, |column| column.storage);
-    let mut value = rules::expr::fit(value, storage).unwrap_or_default();
+    let mut value = rules::expr::fit(value, storage).map_err(|_| too_large())?;
     if value.is_null() && matches!(rollup.function, RollupFn::Count | RollupFn::Sum | RollupFn::Distinct) {
         value = zero_of(def, field);
     }

@@ -116,6 +116,12 @@ async fn make_token(State(state): State<RuntimeState>, caller: Caller, body: Jso
 
 fn new_token(body: &Input) -> Result<NewToken, Problem> {
     let mut faults = Vec::new();
+    // A term that nobody reads would make a token without end.
+    if let Input::Map(map) = body {
+        for key in map.keys().filter(|key| !["name", "scopes", "expires_at"].contains(&key.as_str())) {
+            faults.push(Violation::of_field(key, Code::Malformed, Message::new("unknown_key").with("name", key)));
+        }
+    }
     let mut wrong =
         |key: &str, expected: &str| faults.push(Violation::of_field(key, Code::WrongType, Message::new("wrong_type").with("expected", expected)));
     let name = match body.get("name") {

@@ -11,7 +11,7 @@ mod sort;
 mod typed;
 
 pub use dates::{DayRange, Unit, Within, day_start};
-pub use path::{Hop, Path, Relation, RelationTo, SystemView, View, likely, resolve_path, resolve_relation};
+pub use path::{Hop, Path, Relation, RelationTo, SystemView, View, likely, resolve_path, resolve_relation, to_target_in_sight};
 pub use predicate::{Column, Compare, Leaf, Moment, Predicate, Related, RelatedVia, Test, Through, ThroughAny};
 pub use sort::{Sort, column_of, parse_sort, sort_column};
 pub use typed::{Params, TypedFilter};

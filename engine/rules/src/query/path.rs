@@ -141,6 +141,22 @@ pub fn resolve_path(schema: &Schema, entity: EntityId, text: &str, view: &dyn Vi
     }
 }
 
+/// Where a path ends in a reference whose targets are not all in sight: the way to the target's own id, which is empty where
+/// the target is out of sight.
+#[must_use]
+pub fn to_target_in_sight(schema: &Schema, path: &Path, view: &dyn View) -> Option<Path> {
+    let field = path.target(schema);
+    let (Role::Reference(_), [target]) = (&field.role, field.targets.as_slice()) else { return None };
+    let rows = view.rows(*target);
+    if *rows == Predicate::True {
+        return None;
+    }
+    let id = schema.entity(*target).find("id")?.id;
+    let mut hops = path.hops.clone();
+    hops.push(Hop { from: path.entity, field: path.field, to: *target, rows });
+    Some(Path { hops, entity: *target, field: id })
+}
+
 fn step<'s>(schema: &'s Schema, here: &EntityDef, field: &FieldDef, view: &dyn View, hops: &mut Vec<Hop>) -> Result<&'s EntityDef, Option<Message>> {
     let (Role::Reference(_), [target]) = (&field.role, field.targets.as_slice()) else {
         return Err(None);

@@ -14,7 +14,7 @@ use rust_decimal::{Decimal, RoundingStrategy};
 use super::dates::{Within, day_start};
 pub use super::operand::Params;
 use super::operand::{self, Item, not_usable};
-use super::path::{Path, Relation, RelationTo, View, resolve_path, resolve_relation};
+use super::path::{Path, Relation, RelationTo, View, resolve_path, resolve_relation, to_target_in_sight};
 use super::predicate::{Column, Compare, Leaf, Moment, Predicate, Related, RelatedVia, Test};
 use crate::expr::{ClockExpr, Expression, Place, Use};
 
@@ -40,6 +40,8 @@ enum Node {
 #[derive(Clone, Debug)]
 struct LeafNode {
     path: Path,
+    /// For a reference whose targets are not all in sight: the target's id, with its slot.
+    target: Option<(Path, Slot)>,
     source: Source,
     storage: Storage,
     comparable: Comparable,
@@ -234,7 +236,9 @@ impl Compiling<'_> {
         if !self.reads.contains(&path) {
             self.reads.push(path.clone());
         }
-        Ok(LeafNode { path, source, storage, comparable: typed.comparable(), op, right })
+        let target = if op == Op::Under { None } else { to_target_in_sight(self.cx.schema, &path, self.cx.view) };
+        let target = target.and_then(|path| path.target(self.cx.schema).slot().map(|slot| (path, slot)));
+        Ok(LeafNode { path, target, source, storage, comparable: typed.comparable(), op, right })
     }
 
     /// What of a field is compared.
@@ -396,7 +400,7 @@ impl Binding<'_> {
         let negated = negated != is_negative;
         let Some(tests) = self.tests(leaf, negated) else { return if absent { Predicate::True } else { Predicate::False } };
         let make = |test: Option<Test>| match test {
-            Some(test) => Predicate::Leaf(Leaf { path: leaf.path.clone(), column: self.column(&leaf.source), test, negated }),
+            Some(test) => self.tested(leaf, test, negated),
             // A comparison that no value of the column can pass.
             None if negated => Predicate::True,
             None => Predicate::False,
@@ -407,6 +411,18 @@ impl Binding<'_> {
             Tests::All(tests) if negated => Predicate::any(tests.into_iter().map(make).collect()),
             Tests::All(tests) => Predicate::all(tests.into_iter().map(make).collect()),
         }
+    }
+
+    /// One test of a leaf. A reference whose target is out of sight counts as empty.
+    fn tested(&self, leaf: &LeafNode, test: Test, negated: bool) -> Predicate {
+        let own = |test| Predicate::Leaf(Leaf { path: leaf.path.clone(), column: self.column(&leaf.source), test, negated });
+        let Some((path, slot)) = &leaf.target else { return own(test) };
+        let far = |test| Predicate::Leaf(Leaf { path: path.clone(), column: Column::Slot(*slot), test, negated });
+        if negated || test == Test::Empty {
+            return far(test);
+        }
+        // The reference itself, too: an index finds it.
+        Predicate::all(vec![own(test.clone()), far(test)])
     }
 
     /// The tests of a leaf, which is to be `negated`; none where a placeholder has no value.
