@@ -80,12 +80,14 @@ pub(super) fn judged(done: Result<(), Failure>, step: &Step) -> Result<(), Strin
     }
 }
 
-/// Whether an error is the expected one.
+/// Whether an error is the expected one; `"field": null` wants a fault that names none.
 fn expected_error(error: &Error, expected: &Json) -> Result<(), String> {
+    let names_none = expected.get("field").is_some_and(Json::is_null);
     let (code, field, message) = (text(expected, "code"), text(expected, "field"), text(expected, "message"));
     let fits = match error {
         Error::Invalid(faults) => faults.iter().any(|fault| {
             code.is_none_or(|code| fault.code.as_str() == code)
+                && (!names_none || fault.field.is_none() && fault.pointer.is_empty())
                 && field.is_none_or(|field| fault.field.as_deref() == Some(field) || fault.pointer == format!("/{field}"))
                 && message.is_none_or(|message| fault.wording.text("en").contains(message))
         }),
