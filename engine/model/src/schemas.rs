@@ -52,6 +52,31 @@ pub fn of_kind(kind: &str) -> Option<Json> {
     })
 }
 
+/// The schema of a part of a document that stands in it as plain JSON: the settings of a step, `step.create`; of a step of
+/// an approval flow, `flow.approve`; `trigger`; `flow_start` and `flow_settings`.
+pub(crate) fn of_part(part: &str) -> Option<Json> {
+    use crate::doc::approval::{self, STEPS as NODES};
+    use crate::doc::step::{STEPS, TriggerDoc};
+    use schemars::JsonSchema;
+    let named = |list: &[(&str, crate::doc::step::PartSchema)], name: &str| list.iter().find(|(there, _)| *there == name).map(|(_, schema)| *schema);
+    let schema = match part {
+        "trigger" => TriggerDoc::json_schema,
+        "flow_start" => approval::FlowStart::json_schema,
+        "flow_settings" => approval::FlowSettings::json_schema,
+        other => match other.split_once('.')? {
+            ("step", kind) => named(&STEPS, kind)?,
+            ("flow", kind) => named(&NODES, kind)?,
+            _ => return None,
+        },
+    };
+    let mut generator = SchemaSettings::draft2020_12().into_generator();
+    let mut json = schema(&mut generator).to_value();
+    if let Some(map) = json.as_object_mut() {
+        map.insert("$defs".to_owned(), Json::Object(generator.take_definitions(true).into_iter().collect()));
+    }
+    Some(json)
+}
+
 /// The schema of `T` as a document of its own, which may name its schema and itself.
 fn of<T: schemars::JsonSchema>(title: &str) -> Json {
     let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>();
@@ -81,8 +106,10 @@ fn locale() -> Json {
 
 #[cfg(test)]
 mod tests {
-    use super::{all, of_kind};
+    use super::{all, of_kind, of_part};
+    use crate::doc::approval::STEPS as NODES;
     use crate::doc::folders::FOLDERS;
+    use crate::doc::step::STEPS;
 
     #[test]
     fn every_kind_of_document_has_a_schema_that_compiles() {
@@ -93,6 +120,17 @@ mod tests {
             assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema", "{kind}");
             jsonschema::draft202012::meta::validate(&schema).unwrap_or_else(|error| panic!("{kind}: {error}"));
             assert!(jsonschema::validator_for(&schema).is_ok(), "{kind} does not compile");
+        }
+    }
+
+    #[test]
+    fn every_part_has_a_schema_that_compiles_and_is_closed() {
+        let others = ["trigger", "flow_start", "flow_settings"].map(str::to_owned);
+        let steps = STEPS.iter().map(|(name, _)| format!("step.{name}"));
+        for part in steps.chain(NODES.iter().map(|(name, _)| format!("flow.{name}"))).chain(others) {
+            let schema = of_part(&part).unwrap_or_else(|| panic!("{part} has no schema"));
+            let validator = jsonschema::validator_for(&schema).unwrap_or_else(|error| panic!("{part}: {error}"));
+            assert!(!validator.is_valid(&serde_json::json!({"no_such_key": 1})), "{part} takes anything");
         }
     }
 }

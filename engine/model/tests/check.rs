@@ -298,6 +298,37 @@ fn steps_triggers_and_flows_name_what_is_there() {
         json!("read"),
         "approvals/discount.json /approvals/discount/steps/paper/fields/totl: `kitchen_sink.quote` has no field `totl` (total?)",
     );
+    let deep = [
+        (
+            "/automations/gone/steps/tell/subjct",
+            json!("Gone"),
+            "automations/gone.json /automations/gone/steps/tell/subjct: `subjct` is not known here (subject?)",
+        ),
+        (
+            "/automations/gone/steps/tell/to",
+            json!([{"role": "manager", "were": {"all": []}}]),
+            "automations/gone.json /automations/gone/steps/tell/to/0/were: `were` is not known here (where?)",
+        ),
+        (
+            "/automations/plan_visits/steps/task/if",
+            json!(7),
+            "automations/plan_visits.json /automations/plan_visits/steps/task/if: expected object or string, found number",
+        ),
+        (
+            "/approvals/discount/steps/paper/labl",
+            json!("Paper"),
+            "approvals/discount.json /approvals/discount/steps/paper/labl: `labl` is not known here (label?)",
+        ),
+        (
+            "/approvals/discount/on_rejected",
+            json!({"steps": {"say": {"kind": "notify", "to": ["owner"], "subject": "No", "body": "No", "robot": {}}}, "root": ["say"]}),
+            "approvals/discount.json /approvals/discount/on_rejected/steps/say/robot: `robot` is not known here (robots?)",
+        ),
+        ("/approvals/discount/settings/lok", json!({}), "approvals/discount.json /approvals/discount/settings/lok: `lok` is not known here (lock?)"),
+    ];
+    for (pointer, value, expected) in deep {
+        expect(pointer, value, expected);
+    }
     expect("/approvals/discount/start/by", json!(["rap"]), "approvals/discount.json /approvals/discount/start/by/0: there is no role `rap` (rep?)");
 }
 

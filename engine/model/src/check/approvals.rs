@@ -13,9 +13,6 @@ use crate::fault::escape_pointer;
 use crate::field::scalar::read_duration;
 use crate::name::Name;
 
-/// The kinds of steps.
-const KINDS: [&str; 13] =
-    ["start", "approve", "handle", "cc", "exclusive", "parallel", "inclusive", "route", "delay", "action", "subflow", "auto_approve", "auto_reject"];
 /// What a flow says beside its steps.
 const KEYS: [&str; 7] = ["start", "settings", "on_approved", "on_rejected", "on_withdrawn", "on_revoked", "on_ended"];
 /// What happens when a flow ends.
@@ -83,32 +80,13 @@ fn rings(c: &mut Checking<'_, '_>) {
 
 /// What does not have the shape that its kind takes.
 fn shapes(c: &mut Checking<'_, '_>, at: &str, approval: &Approval) {
-    let settings = &approval.settings;
-    let tops = [
-        ("start", approval::read_key::<approval::FlowStart>(settings, "start").err()),
-        ("settings", approval::read_key::<approval::FlowSettings>(settings, "settings").err()),
-    ];
-    for (key, message) in tops {
-        if let Some(message) = message {
-            c.error(format!("{at}/{key}"), message);
+    for (key, part) in [("start", "flow_start"), ("settings", "flow_settings")] {
+        if let Some(json) = approval.settings.get(key) {
+            c.shape(part, &format!("{at}/{key}"), json);
         }
     }
     for (name, step) in &approval.steps {
-        let settings = &step.settings;
-        let wrong = match step.kind.as_str() {
-            "start" => approval::read::<approval::StartDoc>(settings).err(),
-            "approve" | "handle" => approval::read::<approval::DecisionDoc>(settings).err(),
-            "cc" => approval::read::<approval::CopyDoc>(settings).err(),
-            "exclusive" | "parallel" | "inclusive" => approval::read::<approval::SplitDoc>(settings).err(),
-            "route" => approval::read::<approval::RouteDoc>(settings).err(),
-            "delay" => approval::read::<approval::DelayDoc>(settings).err(),
-            "subflow" => approval::read::<approval::SubflowDoc>(settings).err(),
-            "auto_approve" | "auto_reject" => approval::read::<approval::AutoDoc>(settings).err(),
-            _ => None,
-        };
-        if let Some(message) = wrong {
-            c.error(format!("{at}/steps/{name}"), message);
-        }
+        c.shape(&format!("flow.{}", step.kind), &format!("{at}/steps/{name}"), &Json::Object(step.settings.clone()));
     }
 }
 
@@ -170,7 +148,7 @@ fn reach(c: &mut Checking<'_, '_>, at: &str, approval: &Approval) {
 }
 
 fn step<'a>(c: &mut Checking<'_, 'a>, at: &str, approval: &Approval, entity: Option<&Known<'a>>, step: &Step) {
-    if !c.one_of(format!("{at}/kind"), "kind of step", &step.kind, KINDS) {
+    if !c.one_of(format!("{at}/kind"), "kind of step", &step.kind, approval::STEPS.iter().map(|(kind, _)| *kind)) {
         return;
     }
     let settings = &step.settings;

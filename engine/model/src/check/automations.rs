@@ -54,6 +54,9 @@ fn trigger<'w, 'a>(c: &mut Checking<'w, 'a>, at: &str, on: &Map<String, Json>) -
         return None;
     };
     c.keys(at, on, &[&[*kind], *keys].concat());
+    let known: Map<String, Json> =
+        on.iter().filter(|(key, _)| *key == kind || keys.contains(&key.as_str())).map(|(key, json)| (key.clone(), json.clone())).collect();
+    c.shape("trigger", at, &Json::Object(known));
     let entity = match on.get("entity").and_then(Json::as_str) {
         Some(name) => c.entity(&format!("{at}/entity"), name),
         None => {

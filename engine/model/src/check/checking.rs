@@ -10,7 +10,7 @@ use crate::doc::{App, ValueSpec};
 use crate::fault::{Diagnostic, escape_pointer};
 use crate::field::scalar::read_duration;
 use crate::hint::nearest;
-use crate::package::file_of;
+use crate::package::{explain, file_of};
 
 /// One run over the documents of an app.
 pub(super) struct Checking<'w, 'a> {
@@ -19,6 +19,8 @@ pub(super) struct Checking<'w, 'a> {
     pub(super) name: &'a str,
     pub(super) app: &'a App,
     found: Vec<Diagnostic>,
+    /// What does not fit a type; told where nothing better is said of the same place.
+    shapes: Vec<Diagnostic>,
 }
 
 /// What a list of names is about, for the words of a fault.
@@ -26,13 +28,18 @@ pub(super) type What = &'static str;
 
 impl<'w, 'a> Checking<'w, 'a> {
     pub(super) fn new(world: &'w World<'a>, name: &'a str, app: &'a App) -> Self {
-        Self { world, name, app, found: Vec::new() }
+        Self { world, name, app, found: Vec::new(), shapes: Vec::new() }
     }
 
     /// Everything found; a fault told twice at one place is told once.
     pub(super) fn finish(self) -> Vec<Diagnostic> {
         let mut seen = HashSet::new();
         let mut found = self.found;
+        let told: HashSet<String> = found.iter().map(|fault| fault.pointer.clone()).collect();
+        found.extend(self.shapes.into_iter().filter(|fault| {
+            let lacks = fault.message.strip_suffix("` is missing").and_then(|rest| rest.strip_prefix('`'));
+            !told.contains(&fault.pointer) && !lacks.is_some_and(|key| told.contains(&format!("{}/{key}", fault.pointer)))
+        }));
         found.retain(|fault| seen.insert((fault.pointer.clone(), fault.message.clone())));
         for fault in &mut found {
             fault.file = file_of(&fault.pointer);
@@ -207,6 +214,11 @@ impl<'w, 'a> Checking<'w, 'a> {
             let names: Vec<&str> = app.calendars.keys().map(crate::name::Name::as_str).collect();
             self.one_of(at, "calendar", name, names);
         }
+    }
+
+    /// What of a part of a document that stands in it as plain JSON does not fit its type, wherever in it.
+    pub(super) fn shape(&mut self, part: &str, at: &str, json: &Json) {
+        self.shapes.extend(explain::faults(part, json, at));
     }
 
     /// No key that is not known here.

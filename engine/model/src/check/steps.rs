@@ -8,30 +8,11 @@ use serde_json::{Map, Value as Json};
 
 use super::checking::Checking;
 use super::world::Known;
+use crate::doc::step::STEPS;
 use crate::doc::{FormOn, MessageTemplate, Step};
 use crate::fault::escape_pointer;
 use crate::name::Name;
 
-/// The kinds of steps.
-pub(super) const KINDS: [&str; 17] = [
-    "create",
-    "update",
-    "delete",
-    "find",
-    "assign",
-    "convert",
-    "move",
-    "start_approval",
-    "mail",
-    "notify",
-    "webhook",
-    "link",
-    "print",
-    "branch",
-    "for_each",
-    "wait",
-    "script",
-];
 /// Kinds that leave the transaction: they cannot run inside it.
 const OUTSIDE: [&str; 4] = ["wait", "mail", "webhook", "print"];
 
@@ -50,12 +31,13 @@ pub(super) fn check<'a>(c: &mut Checking<'_, 'a>, at: &str, setting: Setting<'_,
     let saved: Vec<&str> = steps.values().flat_map(|step| ["save", "as"].into_iter().filter_map(|key| step.settings.get(key)?.as_str())).collect();
     for (name, step) in steps {
         let at = format!("{at}/steps/{name}");
-        if !c.one_of(format!("{at}/kind"), "kind of step", &step.kind, KINDS) {
+        if !c.one_of(format!("{at}/kind"), "kind of step", &step.kind, STEPS.iter().map(|(kind, _)| *kind)) {
             continue;
         }
         if setting.before && OUTSIDE.contains(&step.kind.as_str()) {
             c.error(format!("{at}/kind"), format!("`{}` reaches outside: it cannot run before the save", step.kind));
         }
+        c.shape(&format!("step.{}", step.kind), &at, &Json::Object(step.settings.clone()));
         one(c, &at, setting, step, &saved);
     }
 }

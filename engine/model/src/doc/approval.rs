@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 pub use super::approver::{Approver, ApproverBy, Until, WhenShort, Within};
+use super::step::PartSchema;
 use super::{Condition, Step};
 use crate::label::Label;
 use crate::name::Name;
@@ -31,6 +32,35 @@ pub struct Approval {
     /// Start, policies and results.
     #[serde(flatten)]
     pub settings: Map<String, Json>,
+}
+
+/// The kinds of steps, each with the schema of its settings.
+pub(crate) const STEPS: [(&str, PartSchema); 13] = [
+    ("start", StartDoc::json_schema),
+    ("approve", DecisionDoc::json_schema),
+    ("handle", DecisionDoc::json_schema),
+    ("cc", CopyDoc::json_schema),
+    ("exclusive", SplitDoc::json_schema),
+    ("parallel", SplitDoc::json_schema),
+    ("inclusive", SplitDoc::json_schema),
+    ("route", RouteDoc::json_schema),
+    ("delay", DelayDoc::json_schema),
+    ("action", ActionDoc::json_schema),
+    ("subflow", SubflowDoc::json_schema),
+    ("auto_approve", AutoDoc::json_schema),
+    ("auto_reject", AutoDoc::json_schema),
+];
+
+/// What the system does within a flow; its steps are checked as those of automations are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ActionDoc {
+    /// What people call it.
+    pub label: Option<Label>,
+    /// The steps.
+    pub steps: IndexMap<Name, Step>,
+    /// The top ones, in order.
+    pub root: Vec<Name>,
 }
 
 /// Reads settings into their type.

@@ -13,6 +13,7 @@ mod pool;
 mod presentation;
 mod process;
 mod role;
+pub mod step;
 mod value_spec;
 mod web_form;
 

@@ -18,22 +18,22 @@ struct Compiled {
     validator: Validator,
 }
 
-static COMPILED: LazyLock<Mutex<HashMap<&'static str, Arc<Compiled>>>> = LazyLock::new(Mutex::default);
+static COMPILED: LazyLock<Mutex<HashMap<String, Arc<Compiled>>>> = LazyLock::new(Mutex::default);
 
-fn compiled(kind: &'static str) -> Option<Arc<Compiled>> {
+fn compiled(kind: &str) -> Option<Arc<Compiled>> {
     let mut cache = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(there) = cache.get(kind) {
         return Some(Arc::clone(there));
     }
-    let schema = schemas::of_kind(kind)?;
+    let schema = schemas::of_kind(kind).or_else(|| schemas::of_part(kind))?;
     let validator = jsonschema::draft202012::options().should_validate_formats(true).build(&schema).ok()?;
     let compiled = Arc::new(Compiled { schema, validator });
-    cache.insert(kind, Arc::clone(&compiled));
+    cache.insert(kind.to_owned(), Arc::clone(&compiled));
     Some(compiled)
 }
 
-/// What the schema of `kind` refuses in `json`; pointers begin with `at`.
-pub(super) fn faults(kind: &'static str, json: &Json, at: &str) -> Vec<Diagnostic> {
+/// What the schema of `kind`, of a document or a part of one, refuses in `json`; pointers begin with `at`.
+pub(crate) fn faults(kind: &str, json: &Json, at: &str) -> Vec<Diagnostic> {
     let Some(compiled) = compiled(kind) else { return Vec::new() };
     let mut explaining = Explaining { schema: &compiled.schema, document: json, at, found: Vec::new() };
     for error in compiled.validator.iter_errors(json) {

@@ -14,7 +14,7 @@ use crate::doc::folders::{Written, folder};
 use crate::fault::{Diagnostic, escape_pointer};
 
 mod canonical;
-mod explain;
+pub(crate) mod explain;
 mod localise;
 mod parse;
 mod read;
