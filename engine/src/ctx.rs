@@ -147,6 +147,8 @@ pub struct Ctx {
     pub depth: u8,
     /// The running approval whose own step this is: its lock is passed, no other.
     pub flow: Option<Uuid>,
+    /// Whether somebody is there to be asked: what may be there already is refused until they say that it is another thing.
+    pub asks: bool,
     /// Fields that a document sets here: written whatever the caller's rights on them, which bind the records all the same.
     pub opened: Opened,
 }
@@ -224,6 +226,6 @@ impl Ctx {
     /// The same request with all rights: what the engine does on its own account within it.
     #[must_use]
     pub fn as_engine(&self, cause: Cause) -> Self {
-        Self { grants: Arc::clone(&self.app.all_grants), channel: Channel::Engine, cause, ..self.clone() }
+        Self { grants: Arc::clone(&self.app.all_grants), channel: Channel::Engine, cause, asks: false, ..self.clone() }
     }
 }

@@ -9,6 +9,9 @@ pub enum Error {
     /// The data or the request is not acceptable; every fault at once.
     #[error("{} fault(s), first {}", .0.len(), first(.0))]
     Invalid(Vec<Violation>),
+    /// There may be such a record already; a person says whether it is another thing.
+    #[error("{} likeness(es)", .0.len())]
+    Duplicates(Vec<crate::records::Likeness>),
     /// There is no such record, or none that the caller may see.
     #[error("not found")]
     NotFound,

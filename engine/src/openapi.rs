@@ -90,6 +90,7 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("get", "/records/{entity}/{id}/members", "People who may see or change this record beside its owner"),
     ("post", "/records/{entity}/{id}/members", "Share it: {\"user\", \"right\": read or write}"),
     ("delete", "/records/{entity}/{id}/members/{user}", "End a membership"),
+    ("post", "/records/{entity}/duplicates", "What may be there already, looked at before saving: {\"values\", \"id\"}"),
     ("post", "/records/{entity}/bulk", "Change or delete many: {\"filter\" or \"ids\", \"values\" or \"delete\": true, \"dry_run\"}"),
     ("post", "/records/{entity}/{id}/merge", "Merge others into this one: {\"from\": [ids], \"keep\": {field: id}, \"version\"}"),
     ("get", "/me/proxies", "Who stands in for me, and for whom I do"),

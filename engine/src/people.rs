@@ -84,6 +84,7 @@ impl Engine {
             change_set: None,
             depth: 0,
             flow: None,
+            asks: false,
             opened: Opened::default(),
         })
     }
@@ -103,6 +104,7 @@ impl Engine {
             change_set: None,
             depth: 0,
             flow: None,
+            asks: false,
             opened: Opened::default(),
             app,
         }

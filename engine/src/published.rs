@@ -20,6 +20,7 @@ use rules::value::CompiledValue;
 use serde_json::{Map, Value as Json};
 
 use crate::publish::Apps;
+use crate::records::duplicates::DuplicatePlan;
 use crate::titles::Title;
 
 /// A workspace's documents, compiled at one revision.
@@ -72,6 +73,8 @@ pub struct EntityPlan {
     pub rules: Vec<RulePlan>,
     /// Uniqueness over fields, single ones too.
     pub unique: Vec<UniquePlan>,
+    /// How duplicates are found.
+    pub(crate) duplicates: Vec<DuplicatePlan>,
     /// When a record is locked.
     pub locked_if: Option<CompiledCondition>,
     /// The fields that stay open when it is.
@@ -356,6 +359,7 @@ impl Compiling<'_> {
             fields,
             rules,
             unique: self.unique(def, &at),
+            duplicates: DuplicatePlan::all(self.schema, def, &at, &mut self.faults),
             locked_if,
             locked_except,
             stages: def.stages.iter().filter_map(|field| self.stage(def, def.field(*field))).collect(),
@@ -374,13 +378,7 @@ impl Compiling<'_> {
     }
 
     fn filter(&mut self, entity: EntityId, filter: &Filter, at: &str) -> Option<TypedFilter> {
-        match TypedFilter::compile(self.schema, entity, filter, &SystemView, at) {
-            Ok(typed) => Some(typed),
-            Err(faults) => {
-                self.faults.extend(faults.into_iter().map(|fault| Diagnostic::error(fault.pointer.clone(), fault.wording.text("en"))));
-                None
-            }
-        }
+        self.filter_with_record(entity, entity, filter, at)
     }
 
     fn field(&mut self, def: &EntityDef, field: &FieldDef) -> FieldPlan {
@@ -399,7 +397,7 @@ impl Compiling<'_> {
             Role::Reference(spec) | Role::References(spec) => {
                 if let (Some(filter), Some(target)) = (&spec.filter, field.targets.first()) {
                     let record_fields = record_fields(def, filter);
-                    plan.choices = self.filter_with_record(*target, def, filter, &format!("{at}/filter")).map(|filter| ChoicePlan {
+                    plan.choices = self.filter_with_record(*target, def.id, filter, &format!("{at}/filter")).map(|filter| ChoicePlan {
                         filter,
                         record_fields,
                         strict: spec.strict,
@@ -432,9 +430,9 @@ impl Compiling<'_> {
         plan
     }
 
-    /// A filter over another entity in which `$record` stands for a record of `def`.
-    fn filter_with_record(&mut self, target: EntityId, def: &EntityDef, filter: &Filter, at: &str) -> Option<TypedFilter> {
-        match TypedFilter::compile_with_record(self.schema, target, filter, &SystemView, at, Some(def.id)) {
+    /// A filter over another entity in which `$record` stands for one of `record`.
+    fn filter_with_record(&mut self, target: EntityId, record: EntityId, filter: &Filter, at: &str) -> Option<TypedFilter> {
+        match TypedFilter::compile_with_record(self.schema, target, filter, &SystemView, at, Some(record)) {
             Ok(typed) => Some(typed),
             Err(faults) => {
                 self.faults.extend(faults.into_iter().map(|fault| Diagnostic::error(fault.pointer.clone(), fault.wording.text("en"))));
@@ -471,7 +469,7 @@ impl Compiling<'_> {
                 };
                 let everything = Filter::everything();
                 let filter =
-                    self.filter_with_record(target.id, def, find.find.filter.as_ref().unwrap_or(&everything), &format!("{at}/find/filter"))?;
+                    self.filter_with_record(target.id, def.id, find.find.filter.as_ref().unwrap_or(&everything), &format!("{at}/find/filter"))?;
                 let source = FillSource::Find { entity: target.id, filter, sort: find.find.sort.clone(), take };
                 Some(FillPlan { source, when: names(&find.when), keep_edits: find.keep_edits })
             }

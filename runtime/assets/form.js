@@ -15,6 +15,7 @@ function watch(form) {
     if (!answer?.ok || mine !== turn) return;
     const state = await answer.json();
     for (const [name, status] of Object.entries(state.fields)) show(form, name, status);
+    alike(form, state.alike);
     state.sections.forEach((visible, index) => {
       const section = form.querySelector(`[data-section="${index}"]`);
       if (section) section.hidden = !visible;
@@ -27,6 +28,19 @@ function watch(form) {
   window.addEventListener('beforeunload', (event) => { if (changed) event.preventDefault(); });
   form.addEventListener('input', () => { clearTimeout(timer); timer = setTimeout(ask, 250); });
   form.addEventListener('change', () => { clearTimeout(timer); ask(); });
+}
+
+/** Shows what may be there already; what the server refused stays in sight until something else is found. */
+function alike(form, records) {
+  const box = form.querySelector('[data-alike]');
+  if (!box || (records.length === 0 && box.getAttribute('role') === 'alert')) return;
+  box.hidden = records.length === 0;
+  box.querySelector('ul').replaceChildren(...records.map((record) => {
+    const link = Object.assign(document.createElement('a'), { href: record.url, target: '_blank', rel: 'noopener', textContent: record.title });
+    const item = document.createElement('li');
+    item.append(link);
+    return item;
+  }));
 }
 
 function show(form, name, status) {

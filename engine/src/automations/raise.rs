@@ -243,6 +243,7 @@ pub(crate) fn acting(cx: &Ctx, person: Option<&Ctx>, depth: u8) -> Ctx {
         change_set: None,
         depth,
         flow: cx.flow,
+        asks: false,
         opened: Opened::default(),
     }
 }

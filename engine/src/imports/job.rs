@@ -128,6 +128,7 @@ pub(crate) fn parts_of(document: &Import, files: &[Content]) -> Result<Vec<Part>
         part.delimiter = part.delimiter.or_else(|| document.delimiter.clone());
         part.decimal = part.decimal.or_else(|| document.decimal.clone());
         part.empty = part.empty.or(document.empty);
+        part.duplicates = part.duplicates.or(document.duplicates);
         parts.push(Part { document: part, content: content.clone() });
     }
     Ok(parts)
@@ -282,7 +283,8 @@ impl Journal for InJob {
 }
 
 async fn run(work: Work) -> Result<(), Halt> {
-    let cx = Ctx { channel: Channel::Import, cause: Cause::Import, ..work.context().await? };
+    // Whoever sent the file looks at what is refused.
+    let cx = Ctx { channel: Channel::Import, cause: Cause::Import, asks: true, ..work.context().await? };
     let body = &work.job.body;
     let damaged = |error: serde_json::Error| Halt::Failed(Error::Internal(format!("a job's body: {error}")));
     let document: Import = serde_json::from_value(body.get("document").cloned().unwrap_or_default()).map_err(damaged)?;

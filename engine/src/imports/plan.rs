@@ -4,7 +4,7 @@
 
 use std::cell::OnceCell;
 
-use model::doc::{EmptyCell, FindBy, IfMissing, Import, ImportMode, ValueSpec};
+use model::doc::{EmptyCell, FindBy, IfMissing, Import, ImportDuplicates, ImportMode, ValueSpec};
 use model::field::{ColumnUse, Role};
 use model::text::fold;
 use model::{Code, EntityDef, EntityId, FieldDef, FieldId, Input, Message, Slot, Value, Violation};
@@ -32,6 +32,8 @@ pub(crate) struct Plan {
     pub(crate) mode: ImportMode,
     /// Whether empty cells empty fields.
     pub(crate) clear: bool,
+    /// Whether rows that may be there already are taken.
+    pub(crate) accepts_duplicates: bool,
     pub(crate) habits: Habits,
     condition: Option<Expression>,
     record: model::Cells,
@@ -195,6 +197,7 @@ pub(crate) fn compile(cx: &Ctx, app: Option<&str>, document: &Import, header: &[
         key: if mode == ImportMode::Create { Key::None } else { key },
         mode,
         clear: document.empty == Some(EmptyCell::Clear),
+        accepts_duplicates: document.duplicates == Some(ImportDuplicates::Accept),
         habits: Habits { decimal, zone: cx.zone, shift },
         condition,
         record: def.empty(),

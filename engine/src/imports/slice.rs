@@ -386,7 +386,8 @@ impl Slice<'_> {
         if submissions.is_empty() {
             return Ok(());
         }
-        let (mut results, notes) = write_in(self.cx, self.tx, self.plan.entity, &submissions)?;
+        let cx = Ctx { asks: self.cx.asks && !self.plan.accepts_duplicates, ..self.cx.clone() };
+        let (mut results, notes) = write_in(&cx, self.tx, self.plan.entity, &submissions)?;
         self.out.notes.extend(notes);
         self.collide(&mut results)?;
         for (row, result) in rows.into_iter().zip(results) {
@@ -590,6 +591,7 @@ pub(crate) fn reason(cx: &Ctx, def: &EntityDef, error: &Error) -> String {
             })
             .collect::<Vec<_>>()
             .join("; "),
+        Error::Duplicates(found) => found.iter().map(|one| one.told(&cx.locale)).collect::<Vec<_>>().join("; "),
         Error::NotFound => text("row_no_match"),
         Error::Forbidden => text("forbidden"),
         Error::StaleVersion { .. } => text("stale_version"),

@@ -15,6 +15,7 @@ use crate::Engine;
 use crate::ctx::{Caller, Ctx};
 use crate::error::Error;
 use crate::records::history::Op;
+use crate::records::likeness::Likeness;
 use crate::records::shape::Shape;
 use crate::records::slice::Writer;
 use crate::records::submission::{Outcome, Submission, Written};
@@ -110,15 +111,21 @@ fn together(cx: &Ctx, tx: &Tx, entity: EntityId, submissions: &[Submission]) -> 
     }
     let alone = results.len() == 1;
     let mut faults: Vec<Violation> = Vec::new();
+    let mut alike: Vec<Likeness> = Vec::new();
     for (index, result) in results.into_iter().enumerate() {
         match result {
             Ok(_) => {}
+            Err(Error::Duplicates(found)) if alone => alike.extend(found),
+            Err(Error::Duplicates(found)) => {
+                alike.extend(found.into_iter().map(|one| Likeness { pointer: format!("/operations/{index}/values"), ..one }));
+            }
             Err(Error::Invalid(more)) if alone => faults.extend(more),
             Err(Error::Invalid(more)) => faults.extend(more.into_iter().map(|fault| fault.under(&format!("/operations/{index}/values")))),
             Err(other) => return Err(other),
         }
     }
-    Err(Error::Invalid(faults))
+    // What is wrong comes first: nobody is asked about what is not taken anyway.
+    if faults.is_empty() { Err(Error::Duplicates(alike)) } else { Err(Error::Invalid(faults)) }
 }
 
 /// Each for itself: first all in one slice, and one by one where something took the slice with it.

@@ -1,4 +1,4 @@
-//! In charge of step 9 of a write, the last before anything is written: references and uniqueness.
+//! In charge of step 9 of a write, the last before anything is written: references, uniqueness, and likeness.
 //! Invariant: a reference that is set points at a live record that the caller sees and that fits its filter.
 //! Invariant: unique holds among live records; a conflict with a record out of sight says only that.
 
@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::error::Error;
 use crate::published::UniquePlan;
+use crate::records::likeness;
 use crate::records::lookup::is_live;
 use crate::records::slice::{Doing, Row, Slice, Writer};
 use crate::records::submission::Channel;
@@ -19,7 +20,8 @@ use crate::records::submission::Channel;
 /// Checks all rows.
 pub(crate) fn check(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error> {
     references(w, slice)?;
-    unique_only(w, slice)
+    unique_only(w, slice)?;
+    likeness::check(w, slice)
 }
 
 /// Checks uniqueness alone: of a record that comes back.

@@ -19,6 +19,7 @@ use crate::published::{EntityPlan, Published};
 use crate::records::accept::SentLines;
 use crate::records::consequences::Touched;
 use crate::records::history::Log;
+use crate::records::likeness::Likeness;
 use crate::records::lookup::Reader;
 use crate::records::submission::Outcome;
 
@@ -38,6 +39,8 @@ pub(crate) struct Writer<'a> {
     pub(crate) flow: std::cell::Cell<Option<Uuid>>,
     /// Whether nothing is to be written: no number is given.
     pub(crate) is_preview: bool,
+    /// The rule of duplicates that whoever writes has looked at already.
+    pub(crate) settled: Option<String>,
     /// The fields that a publish fills for the first time, where this is one: their values follow from the documents, so
     /// nothing is logged and no rule is asked.
     pub(crate) filling: Option<&'a BTreeSet<(EntityId, FieldId)>>,
@@ -55,6 +58,7 @@ impl<'a> Writer<'a> {
             within_parent: std::cell::Cell::new(false),
             flow: std::cell::Cell::new(cx.flow),
             is_preview: false,
+            settled: None,
             filling: None,
         }
     }
@@ -139,6 +143,10 @@ pub(crate) struct Row {
     pub(crate) awaits: Option<Awaited>,
     pub(crate) faults: Vec<Violation>,
     pub(crate) failed: Option<Error>,
+    /// The records that refuse it, which may be the same thing.
+    pub(crate) alike: Vec<Likeness>,
+    /// Records that may be the same thing and do not refuse it, each with whether it is told, too.
+    pub(crate) resembles: Vec<(Uuid, bool)>,
     pub(crate) outcome: Option<Outcome>,
     /// Whether the record is out of the caller's sight now.
     pub(crate) left_sight: bool,
@@ -162,6 +170,8 @@ impl Row {
             awaits: None,
             faults: Vec::new(),
             failed: None,
+            alike: Vec::new(),
+            resembles: Vec::new(),
             outcome: None,
             left_sight: false,
             sayings: Sayings::new(),

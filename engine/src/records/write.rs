@@ -13,7 +13,7 @@ use crate::records::accept::{Purpose, accept};
 use crate::records::consequences;
 use crate::records::slice::{Doing, Moving, Row, Slice, Writer};
 use crate::records::submission::{Outcome, Submission, Written};
-use crate::records::{check, fill, formulas, integrity, lines, moves, permit, persist, remove};
+use crate::records::{check, fill, formulas, integrity, likeness, lines, moves, permit, persist, remove};
 
 /// How deep changes may set off one another.
 pub(crate) const MAX_DEPTH: u8 = 8;
@@ -75,6 +75,7 @@ fn through_the_list(w: &Writer<'_>, slice: &mut Slice<'_>, sent: &[&Values]) -> 
     let touched = persist::touched(slice);
     let touched = lines::write(w, slice, touched)?;
     consequences::run(w, touched, Some(slice))?;
+    likeness::note(w, slice)?;
     crate::approvals::after_changes(w)?;
     for (row, values) in slice.rows.iter_mut().zip(sent).filter(|(row, _)| row.is_well()) {
         let Some(awaited) = &mut row.awaits else { continue };

@@ -104,6 +104,7 @@ pub(crate) fn told(error: &Error) -> String {
             faults.iter().map(|fault| format!("{} {}: {}", fault.code, fault.pointer, fault.wording.text("en"))).collect::<Vec<_>>().join("; ")
         }
         Error::Documents(faults) => faults.iter().map(|fault| format!("{}: {}", fault.pointer, fault.message)).collect::<Vec<_>>().join("; "),
+        Error::Duplicates(found) => found.iter().map(|one| format!("duplicate_found by {}", one.rule)).collect::<Vec<_>>().join("; "),
         other => other.to_string(),
     }
 }
@@ -194,7 +195,8 @@ impl Stage {
             None => Ok(Ctx { channel: Channel::Request, ..self.engine.system() }),
             Some(name) => {
                 let id = self.users.get(name).ok_or_else(|| format!("there is no user `{name}`"))?;
-                self.engine.context(*id, None).await.map_err(|error| told(&error))
+                let cx = self.engine.context(*id, None).await.map_err(|error| told(&error))?;
+                Ok(Ctx { asks: step.get("duplicates").and_then(Json::as_str) != Some("accept"), ..cx })
             }
         }
     }

@@ -107,6 +107,7 @@ fn code_of(error: &Error) -> &'static str {
         Error::IdempotencyRunning | Error::Superseded => "busy",
         Error::Conflicts(_) => "conflicts",
         Error::Unplaced(_) => "needs_target",
+        Error::Duplicates(_) => "duplicate_found",
         Error::Invalid(_) | Error::Documents(_) => "invalid",
         Error::Store(_) | Error::Internal(_) => "internal",
     }

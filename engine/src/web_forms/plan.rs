@@ -93,7 +93,7 @@ impl FormPlan {
         let duplicate = doc.duplicate.as_ref().and_then(|duplicate| {
             let rule = def.doc.duplicates.get(&duplicate.rule)?;
             let at = format!("/{}/entities/{}/duplicates/{}", def.name.app(), def.name.bare(), duplicate.rule);
-            let plan = DuplicatePlan::compile(schema, def, rule, &at, faults)?;
+            let plan = DuplicatePlan::compile(schema, def, duplicate.rule.as_str(), rule, &SystemView, &at, faults)?;
             let then = duplicate.then.unwrap_or(plan.then);
             Some((plan, then))
         });

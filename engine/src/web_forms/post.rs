@@ -2,11 +2,13 @@
 //! Invariant: all faults come at once; those of fields that the form does not list are told without the field.
 //! Invariant: it runs as the system, set off by no person; rules, conditions and locks bind.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
 use model::doc::{DuplicateThen, StageKind};
 use model::{Cells, Code, EntityDef, Input, Message, Value, Violation, Wording};
+use rules::query::Predicate;
 use rules::scope::{Extra, Scope};
 use serde_json::{Map, Value as Json};
 use store::Tx;
@@ -25,7 +27,7 @@ use crate::ctx::Ctx;
 use crate::error::Error;
 use crate::records::check::holds;
 use crate::records::slice::Writer;
-use crate::records::{ChangeNote, Submission, drafted, notes_of, write};
+use crate::records::{ChangeNote, Likeness, Submission, drafted, notes_of, write};
 
 /// The most characters of one value of an address that a form looks at.
 const LONGEST_ASKED: usize = 500;
@@ -99,7 +101,9 @@ fn visited(cx: &Ctx, form: &str) -> Result<Arc<FormPlan>, Error> {
 }
 
 fn post_in(cx: &Ctx, tx: &Tx, plan: &FormPlan, posted: &Posted) -> Result<(Received, Vec<ChangeNote>), Error> {
-    let w = Writer::new(cx, tx);
+    // The form says itself what its own rule does.
+    let settled = plan.duplicate.as_ref().map(|(rule, _)| rule.name.clone());
+    let w = Writer { settled, ..Writer::new(cx, tx) };
     let def = w.def(plan.entity);
     let received = |fate, record| Received { fate, entity: def.name.to_string(), record };
     if let Some(token) = posted.token
@@ -114,8 +118,8 @@ fn post_in(cx: &Ctx, tx: &Tx, plan: &FormPlan, posted: &Posted) -> Result<(Recei
         None => Vec::new(),
         Some((rule, _)) => {
             // Two who send the same at once are one after the other: the second finds the first.
-            tx.lock_key(&format!("duplicates:{}", def.name))?;
-            rule.find(&w, def, &cells)?
+            rule.lock(&w, def, &cells)?;
+            rule.find(&w, def, &cells, Predicate::True, &HashSet::new())?
         }
     };
     let then = plan.duplicate.as_ref().map(|(_, then)| *then);
@@ -259,6 +263,17 @@ fn shown(plan: &FormPlan, fault: Violation) -> Violation {
 pub(super) fn told(plan: &FormPlan, error: Error) -> Error {
     match error {
         Error::Invalid(faults) => Error::Invalid(faults.into_iter().map(|fault| shown(plan, fault)).collect()),
+        // A visitor is told that it is known, and nothing of what is.
+        Error::Duplicates(found) => {
+            let alike = |one: Likeness| {
+                let wording = match one.wording {
+                    Wording::Label(label) => Wording::Label(label),
+                    Wording::Message(_) | Wording::Text(_) => Wording::Message(Message::new("form_duplicate")),
+                };
+                Violation { pointer: String::new(), field: None, code: Code::DuplicateFound, wording }
+            };
+            Error::Invalid(found.into_iter().map(alike).collect())
+        }
         other => other,
     }
 }

@@ -185,6 +185,19 @@ fn indexes_of(schema: &Schema, def: &EntityDef) -> Vec<Step> {
             .collect();
         want(columns, false);
     }
+    for rule in def.doc.duplicates.values() {
+        // The first thing that must be the same: what has it in common is few.
+        let same = rule.get("match").and_then(serde_json::Value::as_array).into_iter().flatten().find(|part| part.get("by") == Some(&"same".into()));
+        let field = same.and_then(|part| part.get("field")).and_then(serde_json::Value::as_str).and_then(|name| def.find(name));
+        // Long texts, which cannot be sorted, are more than an index holds.
+        let is_short = |field: &&FieldDef| {
+            let mut columns = field.slots.clone().filter_map(|slot| def.columns.get(slot));
+            columns.clone().any(|column| column.purpose == ColumnUse::Sort) || !columns.any(|column| column.purpose == ColumnUse::Fold)
+        };
+        if let Some(column) = field.filter(is_short).and_then(|field| key_column(def, field, ColumnUse::Fold)) {
+            want(vec![(column, false)], false);
+        }
+    }
     let ordered = |names: &[String]| -> Vec<(String, bool)> {
         let columns: Option<Vec<(String, bool)>> = names
             .iter()

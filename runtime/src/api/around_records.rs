@@ -196,6 +196,6 @@ async fn add(
     let about = IndexMap::from([("entity".to_owned(), Input::Text(about)), ("id".to_owned(), Input::Text(record.to_string()))]);
     values.insert("about".to_owned(), Input::Map(about));
     let shape = engine::records::Shape { numbers: answer::numbers(&headers), ..engine::records::Shape::default() };
-    let written = write(&state, &caller, target, Submission::Create { id: None, values }, shape, idempotency).await?;
+    let written = write(&state, &caller.cx, target, Submission::Create { id: None, values }, shape, idempotency).await?;
     Ok(shown(StatusCode::CREATED, written))
 }

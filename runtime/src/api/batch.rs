@@ -6,8 +6,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::post;
-use engine::Submission;
 use engine::records::{Batch, Outcome, Written};
+use engine::{Ctx, Submission};
 use indexmap::IndexMap;
 use model::{Code, Input, Message, Violation};
 use serde_json::{Value as Json, json};
@@ -38,8 +38,9 @@ async fn batch(
     let def = state.engine().entity(&caller.cx, &entity)?;
     let (entity, name) = (def.id, def.name.to_string());
     let idempotency = idempotency(&headers, &format!("POST /records/{name}/batch"), &body.bytes)?;
-    let (atomic, submissions) = operations(body.into_map()?)?;
-    let results = state.engine().write(&caller.cx, Batch { entity, submissions, atomic, idempotency, answer: None }).await?;
+    let (atomic, asks, submissions) = operations(body.into_map()?)?;
+    let cx = Ctx { asks, ..caller.cx.clone() };
+    let results = state.engine().write(&cx, Batch { entity, submissions, atomic, idempotency, answer: None }).await?;
     let results: Vec<Json> = results.into_iter().map(result).collect();
     Ok(answer::json(StatusCode::OK, &json!({"results": results})))
 }
@@ -64,12 +65,15 @@ fn result(result: Result<Written, engine::Error>) -> Json {
     }
 }
 
-fn operations(body: IndexMap<String, Input>) -> Result<(bool, Vec<Submission>), Problem> {
-    let (mut atomic, mut submissions, mut faults) = (true, Vec::new(), Vec::new());
+/// Whether all or nothing, whether to ask about what may be there already, and the operations.
+fn operations(body: IndexMap<String, Input>) -> Result<(bool, bool, Vec<Submission>), Problem> {
+    let (mut atomic, mut asks, mut submissions, mut faults) = (true, true, Vec::new(), Vec::new());
     let mut listed = false;
     for (key, input) in body {
         match (key.as_str(), input) {
             ("atomic", Input::Bool(truth)) => atomic = truth,
+            ("duplicates", Input::Text(word)) if matches!(word.as_str(), "ask" | "accept") => asks = word == "ask",
+            ("duplicates", _) => faults.push(wrong("duplicates", "\"accept\"")),
             ("operations", Input::List(items)) if items.len() > MOST => {
                 return Err(Problem::faults(vec![Violation::of_field("operations", Code::Limit, Message::new("too_many").with("max", MOST))]));
             }
@@ -93,7 +97,7 @@ fn operations(body: IndexMap<String, Input>) -> Result<(bool, Vec<Submission>), 
     if !listed {
         faults.push(Violation::of_field("operations", Code::Malformed, Message::new("required")));
     }
-    if faults.is_empty() { Ok((atomic, submissions)) } else { Err(Problem::faults(faults)) }
+    if faults.is_empty() { Ok((atomic, asks, submissions)) } else { Err(Problem::faults(faults)) }
 }
 
 fn wrong(key: &str, expected: &str) -> Violation {
@@ -163,7 +167,7 @@ fn operation(item: Input) -> Result<Submission, Vec<Violation>> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<(bool, Vec<Submission>), Problem> {
+    fn read(text: &str) -> Result<(bool, bool, Vec<Submission>), Problem> {
         let Ok(Input::Map(map)) = Input::parse(text.as_bytes()) else { return Err(Problem::faults(Vec::new())) };
         operations(map)
     }
@@ -171,13 +175,19 @@ mod tests {
     #[test]
     fn operations_are_read() {
         let id = Uuid::nil();
-        let (atomic, read) = read(&format!(
+        let (atomic, asks, read) = read(&format!(
             r#"{{"atomic": false, "operations": [{{"op": "create", "values": {{"name": "a"}}}}, {{"op": "update", "id": "{id}", "version": 2, "values": {{}}}}, {{"op": "delete", "id": "{id}"}}]}}"#
         ))
         .expect("good");
-        assert!(!atomic);
+        assert!(!atomic && asks);
         assert_eq!(read.len(), 3);
         assert!(matches!(&read[1], Submission::Update { version: Some(2), .. }));
+    }
+
+    #[test]
+    fn likely_duplicates_are_accepted_in_so_many_words() {
+        assert!(matches!(read(r#"{"duplicates": "accept", "operations": []}"#), Ok((true, false, _))));
+        assert!(read(r#"{"duplicates": true, "operations": []}"#).is_err());
     }
 
     #[test]

@@ -7,20 +7,20 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{get, post};
-use engine::Submission;
 use engine::records::{Batch, Idempotency, Shape, Written};
+use engine::{Ctx, Submission};
 use indexmap::IndexMap;
 use model::{Code, EntityId, Input, Message, Name, Violation};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::lists::{asked, page};
-use super::shape::{SHAPE, shape};
+use super::shape::{SHAPE, WRITE, asking, shape};
 use crate::http::Caller;
 use crate::http::answer;
 use crate::http::body::JsonBody;
 use crate::http::path::{At, id};
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, likeness_json};
 use crate::http::query::{Query, wrong};
 use crate::state::RuntimeState;
 
@@ -33,6 +33,7 @@ pub(super) fn router() -> Router<RuntimeState> {
         .route("/records/{entity}/{id}", get(read).patch(change).delete(remove))
         .route("/records/{entity}/{id}/restore", post(restore))
         .route("/records/{entity}/{id}/move", post(step))
+        .route("/records/{entity}/duplicates", post(duplicates))
 }
 
 async fn create(
@@ -45,11 +46,11 @@ async fn create(
 ) -> Result<Response, Problem> {
     let def = state.engine().entity(&caller.cx, &entity)?;
     let (entity, name) = (def.id, def.name.to_string());
-    query.only(&SHAPE)?;
+    query.only(&WRITE)?;
     let shape = shape(&query, &headers)?;
     let idempotency = idempotency(&headers, &format!("POST /records/{name}"), &body.bytes)?;
     let submission = Submission::Create { id: None, values: body.into_map()? };
-    let written = write(&state, &caller, entity, submission, shape, idempotency).await?;
+    let written = write(&state, &asking(&caller.cx, &query)?, entity, submission, shape, idempotency).await?;
     let location = format!("/api/v1/records/{name}/{}", written.id);
     let mut response = shown(StatusCode::CREATED, written);
     if let Ok(location) = HeaderValue::from_str(&location) {
@@ -91,13 +92,13 @@ async fn change(
 ) -> Result<Response, Problem> {
     let def = state.engine().entity(&caller.cx, &entity)?;
     let (entity, name) = (def.id, def.name.to_string());
-    query.only(&SHAPE)?;
+    query.only(&WRITE)?;
     let shape = shape(&query, &headers)?;
     let id = id(&record)?;
     let idempotency = idempotency(&headers, &format!("PATCH /records/{name}/{id}"), &body.bytes)?;
     let mut values = body.into_map()?;
     let version = version(&headers, &mut values)?;
-    let written = write(&state, &caller, entity, Submission::Update { id, version, values }, shape, idempotency).await?;
+    let written = write(&state, &asking(&caller.cx, &query)?, entity, Submission::Update { id, version, values }, shape, idempotency).await?;
     Ok(moved(written))
 }
 
@@ -116,7 +117,7 @@ async fn remove(
     };
     let version = answer::if_match(&headers)?.or(named);
     let batch = Batch::one(entity, Submission::Delete { id: id(&record)?, version });
-    done(&state, &caller, batch).await?;
+    done(&state, &caller.cx, batch).await?;
     Ok(answer::empty())
 }
 
@@ -129,7 +130,7 @@ async fn restore(
 ) -> Result<Response, Problem> {
     let entity = state.engine().entity(&caller.cx, &entity)?.id;
     query.only(&SHAPE)?;
-    let written = write(&state, &caller, entity, Submission::Restore { id: id(&record)? }, shape(&query, &headers)?, None).await?;
+    let written = write(&state, &caller.cx, entity, Submission::Restore { id: id(&record)? }, shape(&query, &headers)?, None).await?;
     Ok(shown(StatusCode::OK, written))
 }
 
@@ -144,15 +145,38 @@ async fn step(
 ) -> Result<Response, Problem> {
     let def = state.engine().entity(&caller.cx, &entity)?;
     let (entity, name) = (def.id, def.name.to_string());
-    query.only(&SHAPE)?;
+    query.only(&WRITE)?;
     let shape = shape(&query, &headers)?;
     let id = id(&record)?;
     let idempotency = idempotency(&headers, &format!("POST /records/{name}/{id}/move"), &body.bytes)?;
     let mut asked_for = body.into_map()?;
     let version = version(&headers, &mut asked_for)?;
     let submission = moving(id, version, asked_for)?;
-    let written = write(&state, &caller, entity, submission, shape, idempotency).await?;
+    let written = write(&state, &asking(&caller.cx, &query)?, entity, submission, shape, idempotency).await?;
     Ok(moved(written))
+}
+
+/// What may be there already, looked at before saving: `{"values", "id"}`, with the record where it is one that is there.
+async fn duplicates(State(state): State<RuntimeState>, caller: Caller, At(entity): At<String>, body: JsonBody) -> Result<Response, Problem> {
+    let entity = state.engine().entity(&caller.cx, &entity)?.id;
+    let (mut values, mut record, mut faults) = (IndexMap::new(), None, Vec::new());
+    let wrong = |key: &str, expected: &str| Violation::of_field(key, Code::Malformed, Message::new("wrong_type").with("expected", expected));
+    for (key, input) in body.into_map()? {
+        match (key.as_str(), input) {
+            ("values", Input::Map(map)) => values = map,
+            ("id", Input::Text(text)) => record = Some(id(&text)?),
+            ("id", Input::Null) => {}
+            ("values", _) => faults.push(wrong("values", "{…}")),
+            ("id", _) => faults.push(wrong("id", "\"0190…\"")),
+            _ => faults.push(Violation::of_field(&key, Code::Malformed, Message::new("unknown_key").with("name", &key))),
+        }
+    }
+    if !faults.is_empty() {
+        return Err(Problem::faults(faults));
+    }
+    let found = state.engine().duplicates(&caller.cx, entity, record, values).await?;
+    let data: Vec<_> = found.iter().map(|likeness| likeness_json(likeness, &caller.cx.locale)).collect();
+    Ok(answer::ok(&json!({"data": data})))
 }
 
 /// A record that was changed; of a move that has to be approved first, the approval that was begun.
@@ -225,17 +249,17 @@ pub(super) fn idempotency(headers: &HeaderMap, route: &str, body: &Bytes) -> Res
 
 pub(super) async fn write(
     state: &RuntimeState,
-    caller: &Caller,
+    cx: &Ctx,
     entity: EntityId,
     submission: Submission,
     shape: Shape,
     idempotency: Option<Idempotency>,
 ) -> Result<Written, Problem> {
-    done(state, caller, Batch { idempotency, answer: Some(shape), ..Batch::one(entity, submission) }).await
+    done(state, cx, Batch { idempotency, answer: Some(shape), ..Batch::one(entity, submission) }).await
 }
 
-async fn done(state: &RuntimeState, caller: &Caller, batch: Batch) -> Result<Written, Problem> {
-    let results = state.engine().write(&caller.cx, batch).await?;
+async fn done(state: &RuntimeState, cx: &Ctx, batch: Batch) -> Result<Written, Problem> {
+    let results = state.engine().write(cx, batch).await?;
     let result = results.into_iter().next().ok_or_else(|| engine::Error::Internal("a write without a result".to_owned()))?;
     Ok(result?)
 }

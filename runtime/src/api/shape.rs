@@ -1,6 +1,7 @@
 //! In charge of what a request says about the records that it wants back.
 
 use axum::http::HeaderMap;
+use engine::Ctx;
 use engine::records::{ListRequest, Shape, Total};
 use indexmap::IndexMap;
 use model::{Code, EntityId, Input, Message, Violation};
@@ -11,6 +12,8 @@ use crate::http::query::{Query, wrong};
 
 /// The parameters of [`shape`].
 pub(super) const SHAPE: [&str; 3] = ["fields", "titles", "expand"];
+/// The parameters of a write: [`SHAPE`], and whether what may be there already is another thing.
+pub(super) const WRITE: [&str; 4] = ["fields", "titles", "expand", "duplicates"];
 /// The parameters of [`list`].
 pub(super) const LIST: [&str; 10] = ["filter", "sort", "fields", "limit", "after", "q", "total", "titles", "expand", "pool"];
 
@@ -22,6 +25,15 @@ pub(super) fn shape(query: &Query, headers: &HeaderMap) -> Result<Shape, Problem
         expand: query.names("expand").unwrap_or_default(),
         numbers: answer::numbers(headers),
     })
+}
+
+/// The facts of a write: whoever sends it is asked about what may be there already, unless `duplicates=accept` says that they know.
+pub(super) fn asking(cx: &Ctx, query: &Query) -> Result<Ctx, Problem> {
+    match query.filled("duplicates") {
+        None | Some("ask") => Ok(Ctx { asks: true, ..cx.clone() }),
+        Some("accept") => Ok(Ctx { asks: false, ..cx.clone() }),
+        Some(_) => Err(wrong("duplicates", "`ask` or `accept`")),
+    }
 }
 
 /// A list, asked for by an address.

@@ -160,6 +160,10 @@ fn tell(error: &Error, locale: &str) -> Told {
             errors: faults.iter().map(diagnostic_json).collect(),
             ..Told::of(422, "invalid_documents", Message::new("invalid_documents").with("count", faults.len()).text(locale))
         },
+        Error::Duplicates(found) => Told {
+            errors: found.iter().map(|likeness| likeness_json(likeness, locale)).collect(),
+            ..Told::of(409, Code::DuplicateFound.as_str(), found.first().map(|one| one.wording.text(locale)).unwrap_or_default())
+        },
         Error::Conflicts(conflicts) => Told {
             errors: conflicts.iter().map(|conflict| conflict_json(conflict, locale)).collect(),
             ..Told::of(409, "conflicts", Message::new("conflicts").with("count", conflicts.len()).text(locale))
@@ -178,6 +182,21 @@ fn tell(error: &Error, locale: &str) -> Told {
 #[must_use]
 pub fn fault_json(fault: &Violation, locale: &str) -> Json {
     json!({"pointer": fault.pointer, "field": fault.field, "code": fault.code.as_str(), "message": fault.wording.text(locale)})
+}
+
+/// What may be there already, by one rule.
+#[must_use]
+pub fn likeness_json(likeness: &engine::records::Likeness, locale: &str) -> Json {
+    let record = |alike: &engine::records::Alike| json!({"entity": alike.entity, "id": alike.id, "title": alike.title});
+    json!({
+        "pointer": likeness.pointer,
+        "field": likeness.field,
+        "code": Code::DuplicateFound.as_str(),
+        "message": likeness.wording.text(locale),
+        "rule": likeness.rule,
+        "blocks": likeness.blocks,
+        "records": likeness.records.iter().map(record).collect::<Vec<_>>(),
+    })
 }
 
 /// What both sides of an upgrade changed; `theirs` or `ours` is chosen by its pointer.

@@ -5,11 +5,13 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use engine::records::{Batch, Shape};
+use engine::change_sets::MergeRequest;
+use engine::records::{Batch, Likeness, Shape};
 use engine::{Ctx, Error, Submission};
 use indexmap::IndexMap;
 use model::doc::{Condition, Form, FormPurpose, ItemKind};
 use model::{EntityDef, Input};
+use rules::query::Predicate;
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
@@ -42,6 +44,42 @@ struct FormPage {
     version: Option<i64>,
     sections: Vec<Section>,
     error: Option<String>,
+    alike: Option<AlikeBox>,
+}
+
+/// What may be there already, as a form shows it.
+#[derive(Serialize)]
+struct AlikeBox {
+    messages: Vec<String>,
+    records: Vec<AlikeLink>,
+    /// Whether one may say that it is another thing.
+    may_save: bool,
+    /// Whether what is entered may go into one of those that are there.
+    may_merge: bool,
+}
+
+#[derive(Serialize)]
+struct AlikeLink {
+    id: Uuid,
+    url: String,
+    title: String,
+}
+
+fn links(found: &[Likeness]) -> Vec<AlikeLink> {
+    let mut records: Vec<AlikeLink> = Vec::new();
+    for record in found.iter().flat_map(|one| &one.records) {
+        if !records.iter().any(|there| there.id == record.id) {
+            records.push(AlikeLink { id: record.id, url: format!("/r/{}/{}", record.entity, record.id), title: record.title.clone() });
+        }
+    }
+    records
+}
+
+fn alike_box(cx: &Ctx, def: &EntityDef, id: Option<Uuid>, found: &[Likeness]) -> AlikeBox {
+    let blocks = found.iter().any(|one| one.blocks);
+    let grant = cx.grants.entity(def.id);
+    let may_merge = !blocks && id.is_none() && *grant.update != Predicate::False && *grant.delete != Predicate::False;
+    AlikeBox { messages: found.iter().map(|one| one.wording.text(&cx.locale)).collect(), records: links(found), may_save: !blocks, may_merge }
 }
 
 /// A section as the form's document says: label, columns, condition, fields.
@@ -149,8 +187,12 @@ async fn render(
     };
     let state_url = id.map_or_else(|| format!("/r/{}/state", def.name), |id| format!("/r/{}/state?id={id}", def.name));
     let status = failed.map_or(StatusCode::OK, |error| told(error, &cx.locale).0);
-    let error = failed.map(|error| told(error, &cx.locale).1);
-    let context = FormPage { shell: shell(page, title, &format!("/r/{}", def.name)), action, state_url, back, version, sections, error };
+    let alike = match failed {
+        Some(Error::Duplicates(found)) => Some(alike_box(cx, def, id, found)),
+        Some(_) | None => None,
+    };
+    let error = failed.filter(|_| alike.is_none()).map(|error| told(error, &cx.locale).1);
+    let context = FormPage { shell: shell(page, title, &format!("/r/{}", def.name)), action, state_url, back, version, sections, error, alike };
     Ok(env::page(status, "form.html", &context))
 }
 
@@ -175,7 +217,8 @@ pub(super) async fn create(State(state): State<RuntimeState>, Path(entity): Path
     // What is empty is left to defaults.
     typed.values.retain(|_, value| *value != Input::Null);
     let submission = Submission::Create { id: None, values: typed.values.clone() };
-    finish(&state, page, def, None, typed, submission).await
+    let into = form.fields.filled("_merge").and_then(|text| Uuid::try_parse(text).ok());
+    finish(&state, page, def, None, typed, submission, asked(&form, into)).await
 }
 
 /// Changes a record.
@@ -185,7 +228,19 @@ pub(super) async fn update(State(state): State<RuntimeState>, Path((entity, id))
     let typed = picker::typed(&state, page, def, Some(id), &form.fields).await?;
     let version = form.fields.filled("_version").and_then(|text| text.parse().ok());
     let submission = Submission::Update { id, version, values: typed.values.clone() };
-    finish(&state, page, def, Some(id), typed, submission).await
+    finish(&state, page, def, Some(id), typed, submission, asked(&form, None)).await
+}
+
+/// What a person said to what may be there already.
+struct Said {
+    /// Whether they are still to be asked.
+    asks: bool,
+    /// The record that is there and that the new one goes into.
+    into: Option<Uuid>,
+}
+
+fn asked(form: &PageForm, into: Option<Uuid>) -> Said {
+    Said { asks: into.is_none() && form.fields.filled("_duplicates") != Some("accept"), into }
 }
 
 async fn finish(
@@ -195,19 +250,28 @@ async fn finish(
     id: Option<Uuid>,
     typed: picker::Typed,
     submission: Submission,
+    said: Said,
 ) -> Result<Response, Missed> {
     let picker::Typed { values, offers, faults } = typed;
     if !faults.is_empty() {
         return render(state, page, def, id, values, offers, Some(&Error::Invalid(faults))).await;
     }
-    let done = match state.engine().write(&page.cx, Batch::one(def.id, submission)).await {
+    let done = match state.engine().write(&Ctx { asks: said.asks, ..page.cx.clone() }, Batch::one(def.id, submission)).await {
         Ok(mut results) => results.pop().unwrap_or(Err(Error::NotFound)),
         Err(error) => Err(error),
     };
     match done {
+        Ok(written) if let Some(into) = said.into => {
+            let request = MergeRequest { from: vec![written.id], ..MergeRequest::default() };
+            // What could not be merged is there beside it, and its timeline names the other.
+            let stays = state.engine().merge(&page.cx, def.id, into, request).await.map_or(written.id, |_| into);
+            Ok(Redirect::to(&format!("/r/{}/{stays}", def.name)).into_response())
+        }
         Ok(written) if written.left_sight => Ok(Redirect::to(&format!("/r/{}", def.name)).into_response()),
         Ok(written) => Ok(Redirect::to(&format!("/r/{}/{}", def.name, written.id)).into_response()),
-        Err(error @ (Error::Invalid(_) | Error::StaleVersion { .. })) => render(state, page, def, id, values, offers, Some(&error)).await,
+        Err(error @ (Error::Invalid(_) | Error::Duplicates(_) | Error::StaleVersion { .. })) => {
+            render(state, page, def, id, values, offers, Some(&error)).await
+        }
         Err(error) => Err(missed(page)(error)),
     }
 }
@@ -220,7 +284,11 @@ pub(super) async fn state(State(state): State<RuntimeState>, Path(entity): Path<
     let id = query.filled("id").and_then(|text| Uuid::try_parse(text).ok());
     let layout = layout(cx, def);
     let conditions: Vec<Condition> = layout.iter().filter_map(|section| section.condition.clone()).collect();
-    let found = state.engine().form_state(cx, def.id, id, sent(cx, def, &form.fields), conditions).await.map_err(missed(page))?;
+    let values = sent(cx, def, &form.fields);
+    // Values that cannot be read yet are like nothing.
+    let alike =
+        if def.doc.duplicates.is_empty() { Vec::new() } else { state.engine().duplicates(cx, def.id, id, values.clone()).await.unwrap_or_default() };
+    let found = state.engine().form_state(cx, def.id, id, values, conditions).await.map_err(missed(page))?;
     let mut holds = found.conditions.iter();
     let sections: Vec<bool> = layout.iter().map(|section| section.condition.is_none() || holds.next().copied().unwrap_or(true)).collect();
     let fields: Map<String, Json> = found
@@ -233,5 +301,5 @@ pub(super) async fn state(State(state): State<RuntimeState>, Path(entity): Path<
             Some((name.clone(), json!({"visible": status.visible, "required": status.required, "read_only": status.read_only, "text": text})))
         })
         .collect();
-    Ok(answer::ok(&json!({"fields": fields, "sections": sections})))
+    Ok(answer::ok(&json!({"fields": fields, "sections": sections, "alike": links(&alike)})))
 }

@@ -186,6 +186,7 @@ pub(super) fn told(error: &Error, locale: &str) -> (StatusCode, String) {
         Error::Invalid(faults) => {
             (StatusCode::UNPROCESSABLE_ENTITY, faults.iter().map(|fault| fault.wording.text(locale)).collect::<Vec<_>>().join(" · "))
         }
+        Error::Duplicates(found) => (StatusCode::CONFLICT, found.iter().map(|one| one.wording.text(locale)).collect::<Vec<_>>().join(" · ")),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, word("internal")),
     }
 }

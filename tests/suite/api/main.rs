@@ -15,6 +15,7 @@ mod batches;
 mod change_sets;
 mod changes;
 mod conversions;
+mod duplicates;
 mod exchange;
 mod files;
 mod history;

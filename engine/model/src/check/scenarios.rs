@@ -27,11 +27,11 @@ enum Own {
 
 /// Every verb: its own value, and the keys beside it.
 const VERBS: [(&str, Own, &[&str]); 43] = [
-    ("create", Own::Entity, &["values", "version"]),
-    ("update", Own::Record, &["values", "version"]),
+    ("create", Own::Entity, &["values", "version", "duplicates"]),
+    ("update", Own::Record, &["values", "version", "duplicates"]),
     ("delete", Own::Record, &["version"]),
     ("restore", Own::Record, &["version"]),
-    ("move", Own::Record, &["to", "values", "skip", "version"]),
+    ("move", Own::Record, &["to", "values", "skip", "version", "duplicates"]),
     ("list", Own::Entity, &["filter", "sort", "limit", "pool", "expect_list", "total"]),
     ("aggregate", Own::Entity, &["filter", "sort", "limit", "group_by", "measures", "having", "expect_rows", "total"]),
     ("expect", Own::Record, &["values", "missing"]),

@@ -29,8 +29,8 @@ pub use presentation::{
     ViewColumn, ViewKind, Widget,
 };
 pub use process::{
-    AfterConversion, Automation, Calendar, Connector, Conversion, ConversionTarget, EmptyCell, Holidays, Import, ImportMode, Repeat, RunAs, RunWhen,
-    Scenario, ScenarioDepartment, Step,
+    AfterConversion, Automation, Calendar, Connector, Conversion, ConversionTarget, EmptyCell, Holidays, Import, ImportDuplicates, ImportMode,
+    Repeat, RunAs, RunWhen, Scenario, ScenarioDepartment, Step,
 };
 pub use role::{
     Allowed, DesignRight, DesignWord, EntityRights, FieldAccess, FieldRule, FilterScope, Needs, Role, Scope, ScopeWord, ScopedAccess, ThroughScope,

@@ -227,6 +227,17 @@ pub enum EmptyCell {
     Clear,
 }
 
+/// What becomes of rows that may be there already; closed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ImportDuplicates {
+    /// They are refused with the reason, so that a person looks at them.
+    #[default]
+    Ask,
+    /// They are taken; the timeline of each says what it is like.
+    Accept,
+}
+
 /// How a file is read into records.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -263,6 +274,10 @@ pub struct Import {
     /// The character before decimals.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decimal: Option<String>,
+    /// What becomes of rows that may be there already by a rule of the entity's `duplicates`; `ask` where absent. A rule that
+    /// blocks refuses them in any case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duplicates: Option<ImportDuplicates>,
     /// Which rows count, an expression over `row`.
     #[serde(rename = "if", skip_serializing_if = "Option::is_none")]
     pub condition: Option<String>,

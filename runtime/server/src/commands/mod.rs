@@ -129,6 +129,11 @@ fn complain(error: &Error, terminal: &Terminal) {
                 terminal.complain(format!("{field}:{value}: {count} record(s); to one of {}", unplaced.offered.join(", ")));
             }
         }
+        Error::Duplicates(found) => {
+            for likeness in found {
+                terminal.complain(format!("{} ({})", likeness.wording.text("en"), model::Code::DuplicateFound));
+            }
+        }
         Error::NotFound => terminal.complain("trellis: there is no such thing"),
         error => terminal.complain(format!("trellis: {error}")),
     }
