@@ -18,6 +18,7 @@ pub mod effects;
 mod error;
 pub mod exports;
 pub mod files;
+pub mod followers;
 mod housekeeping;
 pub mod imports;
 pub mod jobs;

@@ -280,8 +280,9 @@ fn replaced(listed: Vec<Uuid>, id: Uuid, from: &[Uuid], is_itself: bool) -> Inpu
     Input::List(left.into_iter().map(|item| Input::Text(item.to_string())).collect())
 }
 
-/// People who were members of those that go are members of the one that stays.
+/// People who were members of those that go, or followed them, are members of the one that stays, or follow it.
 fn members(tx: &Tx, def: &EntityDef, id: Uuid, from: &[Uuid]) -> Result<(), Error> {
+    crate::followers::merge(tx, id, from)?;
     let of = |record: Value| [Cond::Eq("entity", Value::text(def.name.as_str())), Cond::Eq("record", record)];
     let there = tx.find(&MEMBER, &of(Value::Uuid(id)), &[], 10_000)?;
     for gone in from {

@@ -165,7 +165,9 @@ pub(crate) fn notes_of(writer: &Writer<'_>) -> Result<Vec<ChangeNote>, Error> {
     }
     let sayings = std::mem::take(&mut writer.log.borrow_mut().sayings);
     crate::clocks::tell(writer, &sayings)?;
+    let told = crate::followers::hear(writer, &writer.log.borrow().rows)?;
     let mut log = writer.log.borrow_mut();
+    log.told.extend(told);
     log.flush(writer.tx)?;
     let name = |entity| writer.app.schema.entity(entity).name.to_string();
     let mut notes = std::mem::take(&mut log.told);

@@ -4,7 +4,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use axum::routing::{delete, get};
+use axum::routing::{delete, get, put};
 use engine::Submission;
 use engine::records::{ListRequest, Member};
 use indexmap::IndexMap;
@@ -35,6 +35,8 @@ pub(super) fn router() -> Router<RuntimeState> {
         .route("/records/{entity}/{id}/timeline", get(timeline))
         .route("/records/{entity}/{id}/members", get(members).post(set_member))
         .route("/records/{entity}/{id}/members/{user}", delete(end_member))
+        .route("/records/{entity}/{id}/followers", get(followers))
+        .route("/records/{entity}/{id}/followers/me", put(follow).delete(unfollow))
         .route("/records/{entity}/{id}/notes", get(notes).post(add_note))
         .route("/records/{entity}/{id}/activities", get(activities).post(add_activity))
 }
@@ -43,6 +45,30 @@ async fn members(State(state): State<RuntimeState>, caller: Caller, At((entity, 
     let entity = state.engine().entity(&caller.cx, &entity)?.id;
     let members = state.engine().members(&caller.cx, entity, id(&record)?).await?;
     Ok(answer::ok(&json!({"data": members.into_iter().map(Member::to_json).collect::<Vec<_>>()})))
+}
+
+async fn followers(
+    State(state): State<RuntimeState>,
+    caller: Caller,
+    At((entity, record)): At<(String, String)>,
+    query: Query,
+) -> Result<Response, Problem> {
+    let entity = state.engine().entity(&caller.cx, &entity)?.id;
+    query.only(&["after"])?;
+    let found = state.engine().followers(&caller.cx, entity, id(&record)?, query.filled("after")).await.map_err(asked)?;
+    Ok(answer::ok(&json!({"data": found.data, "next": found.next, "mine": found.mine})))
+}
+
+async fn follow(State(state): State<RuntimeState>, caller: Caller, At((entity, record)): At<(String, String)>) -> Result<Response, Problem> {
+    let entity = state.engine().entity(&caller.cx, &entity)?.id;
+    state.engine().follow(&caller.cx, entity, id(&record)?, true).await?;
+    Ok(answer::empty())
+}
+
+async fn unfollow(State(state): State<RuntimeState>, caller: Caller, At((entity, record)): At<(String, String)>) -> Result<Response, Problem> {
+    let entity = state.engine().entity(&caller.cx, &entity)?.id;
+    state.engine().follow(&caller.cx, entity, id(&record)?, false).await?;
+    Ok(answer::empty())
 }
 
 /// `{"user", "right": "read" or "write"}`.

@@ -78,6 +78,14 @@ pub(super) async fn give(State(state): State<RuntimeState>, Path((entity, id)): 
     }
 }
 
+/// Lets the reader follow a record, or follow it no longer.
+pub(super) async fn follow(State(state): State<RuntimeState>, Path((entity, id)): Path<(String, Uuid)>, form: PageForm) -> Result<Response, Missed> {
+    let page = &form.page;
+    let def = state.engine().entity(&page.cx, &entity).map_err(missed(page))?;
+    state.engine().follow(&page.cx, def.id, id, form.fields.get("on") == Some("true")).await.map_err(missed(page))?;
+    Ok(Redirect::to(&format!("/r/{}/{id}", def.name)).into_response())
+}
+
 /// What is about a record.
 fn about(def: &EntityDef, id: Uuid) -> Input {
     Input::Map(IndexMap::from([("entity".to_owned(), Input::Text(def.name.to_string())), ("id".to_owned(), Input::Text(id.to_string()))]))

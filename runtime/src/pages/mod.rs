@@ -106,6 +106,7 @@ fn records() -> Router<RuntimeState> {
         .route("/r/{entity}/{id}/press/{button}", get(press::show).post(press::press))
         .route("/r/{entity}/{id}/convert/{conversion}", get(convert::show).post(convert::convert))
         .route("/r/{entity}/{id}/owner", post(deeds::give))
+        .route("/r/{entity}/{id}/follow", post(deeds::follow))
         .route("/r/{entity}/{id}/add/{kind}", post(deeds::add))
         .route("/r/{entity}/{id}/tick/{task}", post(deeds::tick))
         .route("/r/{entity}/{id}/upload/{field}", post(deeds::upload).layer(DefaultBodyLimit::disable()))

@@ -66,6 +66,8 @@ struct RecordPage {
     may_attach: bool,
     activities: Vec<(String, String)>,
     locked: bool,
+    /// Whether the reader follows it.
+    followed: bool,
     error: Option<String>,
 }
 
@@ -225,6 +227,7 @@ pub(super) async fn render(
             .map(|(far, field)| super::control::options(cx, far, field, ""))
             .unwrap_or_default(),
         locked: allowed.locked,
+        followed: state.engine().follows(cx, id).await.map_err(missed(page))?,
         error: error.as_ref().map(|(_, text)| text.clone()),
     };
     Ok(env::page(error.map_or(StatusCode::OK, |(status, _)| status), "record.html", &context))

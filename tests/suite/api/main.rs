@@ -18,6 +18,7 @@ mod conversions;
 mod duplicates;
 mod exchange;
 mod files;
+mod followers;
 mod history;
 mod idempotency;
 mod lists;

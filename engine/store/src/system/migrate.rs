@@ -5,7 +5,7 @@
 use model::{Storage, Value};
 
 use super::{
-    Table, access, approval, change, conversion, file, form_link, holding, idempotency, job, member, merged, number, outbox, personal, revision, run,
+    Table, access, approval, change, conversion, file, follower, form_link, holding, idempotency, job, member, merged, number, outbox, personal, revision, run,
     stay, timer, worker,
 };
 use crate::fault::Fault;
@@ -26,6 +26,7 @@ const TABLES: &[&Table] = &[
     &conversion::CONVERSION,
     &conversion::ORIGIN,
     &member::MEMBER,
+    &follower::FOLLOWER,
     &merged::MERGED,
     &stay::STAY,
     &holding::HOLDING,

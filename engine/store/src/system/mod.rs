@@ -13,6 +13,7 @@ pub mod approval;
 pub mod change;
 pub mod conversion;
 pub mod file;
+pub mod follower;
 pub mod form_link;
 pub mod holding;
 pub mod idempotency;
