@@ -8,6 +8,7 @@ mod fill;
 mod follow;
 mod phases;
 mod places;
+pub(crate) mod retired;
 mod upgrade;
 
 use std::collections::{BTreeMap, HashMap};

@@ -43,6 +43,7 @@ static KINDS: &[&dyn TimerKind] = &[
     &crate::clocks::timers::ClockTimer,
     &crate::clocks::timers::ClockFill,
     &crate::pools::recycle::RecycleTimer,
+    &crate::publish::retired::EmptyKind,
 ];
 
 /// What somebody who acts on a timer works with.

@@ -1,13 +1,15 @@
 //! In charge of a new master key: all that rests sealed is sealed with it, in one transaction.
 //! Invariant: at every moment one of the two keys opens everything: a crash leaves the old one in force, or the new one.
-//! Only cells of the current revision are sealed anew; retired columns of former ones open no more.
+//! Columns of retired fields are sealed anew, too, so that a field that comes back brings its values back; a column that another
+//! took the place of is never read again, and stays as it is.
 
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use model::{Cells, EntityDef, Value};
+use model::schema::{Layout, physical};
+use model::{Cells, EntityDef, Schema, Storage, Value};
 use rules::query::Predicate;
 use serde_json::Value as Json;
 use store::system::Cond;
@@ -44,6 +46,9 @@ impl Engine {
             let mut count = 0;
             for def in &app.schema.entities {
                 count += entity(tx, &app.schema, def, &old, &key)?;
+            }
+            for column in retired(&app.schema, &app.layout) {
+                count += column.seal_anew(tx, &old, &key)?;
             }
             settings(tx, &old, &key)?;
             tx.put_over(&SETTING, vec![Value::text(APP), Value::text(NAME), Value::Json(Arc::new(Json::String(key.name())))])?;
@@ -128,6 +133,55 @@ fn entity(tx: &Tx, schema: &model::Schema, def: &EntityDef, old: &MasterKey, new
         }
     }
     Ok(count)
+}
+
+/// A column of a field that is retired, with the place that its cells are sealed for.
+struct Retired {
+    table: String,
+    column: String,
+    place: String,
+}
+
+/// The sealed columns of fields that the layout knows and no document names any more.
+fn retired(schema: &Schema, layout: &Layout) -> Vec<Retired> {
+    let mut found = Vec::new();
+    for (entity, fields) in &layout.columns {
+        let def = schema.find(entity);
+        for (field, notes) in fields.iter().filter(|(field, _)| def.is_none_or(|def| def.find(field).is_none())) {
+            if !notes.iter().any(|note| note.storage == Storage::Bytes && note.suffix.is_empty()) {
+                continue;
+            }
+            let (name, generation) = (field.replace('.', "__"), layout.generation(entity, field));
+            let column = if generation > 1 { format!("{name}__{generation}") } else { name };
+            found.push(Retired { table: physical(&entity.replace('.', "__")), column: physical(&column), place: format!("{entity}.{field}") });
+        }
+    }
+    found
+}
+
+impl Retired {
+    fn seal_anew(&self, tx: &Tx, old: &MasterKey, new: &MasterKey) -> Result<u64, Error> {
+        // A field whose revision was never published has no column.
+        if !tx.columns_of(&self.table)?.contains(&self.column) {
+            return Ok(0);
+        }
+        let (mut count, mut after) = (0, None);
+        loop {
+            let page = tx.retired_cells(&self.table, &self.column, Storage::Bytes, after, PAGE)?;
+            for (id, cell) in &page {
+                let Value::Bytes(bytes) = cell else { continue };
+                let clear = old.open(FIELD, self.place.as_bytes(), bytes);
+                if let Some(bytes) = clear.and_then(|clear| new.seal_alike(FIELD, self.place.as_bytes(), &clear)) {
+                    tx.put_sealed(&self.table, &self.column, *id, Value::Bytes(bytes.into()))?;
+                    count += 1;
+                }
+            }
+            after = page.last().filter(|_| page.len() >= PAGE as usize).map(|(id, _)| *id);
+            if after.is_none() {
+                return Ok(count);
+            }
+        }
+    }
 }
 
 /// A record's cells sealed anew; what the old key does not open stays as it is.

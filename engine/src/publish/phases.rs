@@ -343,6 +343,7 @@ fn switch(tx: &Tx, going: &Going, ending: &Ending) -> Result<Lost, Error> {
     for moving in &ending.moving {
         moving.run(&going.context, tx)?;
     }
+    super::retired::published(&going.context, tx, &going.old, &going.new)?;
     crate::clocks::timers::published(&going.context, tx, &going.old, &going.new)?;
     crate::automations::schedule::published(&going.context, tx, &going.new)?;
     record(tx, &going.new, ending.now, ending.by, &ending.note)?;

@@ -8,6 +8,7 @@ mod ddl;
 mod dialect;
 mod fault;
 mod predicate;
+mod retired;
 mod rows;
 mod search;
 mod select;
