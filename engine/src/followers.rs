@@ -149,7 +149,9 @@ struct Happening {
 
 /// Whether followers hear of changes with this cause: what comes in files, with apps, or follows from other changes, says nothing.
 fn is_heard(cause: &str) -> bool {
-    [Cause::Request, Cause::Merge, Cause::Automation, Cause::Flow, Cause::Claim, Cause::Release, Cause::Recycle].iter().any(|heard| heard.as_str() == cause)
+    [Cause::Request, Cause::Merge, Cause::Automation, Cause::Flow, Cause::Claim, Cause::Release, Cause::Recycle]
+        .iter()
+        .any(|heard| heard.as_str() == cause)
 }
 
 /// Tells the followers of the records that these changes are about; what others hear of after the commit.

@@ -117,7 +117,16 @@ impl Engine {
             Some(user) => self.context(user, Some(&cx.locale)).await?,
             None => self.system(),
         };
-        Ok(Ctx { channel: cx.channel, cause: cx.cause, change_set: cx.change_set, depth: cx.depth, asks: cx.asks, now: cx.now, opened: Opened::default(), ..fresh })
+        Ok(Ctx {
+            channel: cx.channel,
+            cause: cx.cause,
+            change_set: cx.change_set,
+            depth: cx.depth,
+            asks: cx.asks,
+            now: cx.now,
+            opened: Opened::default(),
+            ..fresh
+        })
     }
 }
 
