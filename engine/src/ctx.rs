@@ -10,6 +10,7 @@ use rules::policy::Grants;
 use rules::query::{Moment, Params};
 use uuid::Uuid;
 
+use crate::files::FileStore;
 use crate::published::Published;
 use crate::records::Channel;
 
@@ -151,6 +152,8 @@ pub struct Ctx {
     pub asks: bool,
     /// Fields that a document sets here: written whatever the caller's rights on them, which bind the records all the same.
     pub opened: Opened,
+    /// Where files are: a content that nothing names is swept, so what a transaction that is repeated keeps twice is kept once.
+    pub files: FileStore,
 }
 
 /// Fields by entity, shared.

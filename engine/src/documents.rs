@@ -1,5 +1,5 @@
 //! In charge of trying the languages in documents that nothing compiles at publish: filters, conditions and texts of
-//! views, forms, roles, dashboards, flows, papers and messages.
+//! views, forms, roles, dashboards, flows and messages.
 //! Invariant: what passes here compiles when it is used; nothing half-valid is published.
 
 use model::doc::{App, Condition, EntityRights, FieldRule, Form, Import, Scope, Step, ValueSpec, View, Widget};
@@ -259,11 +259,6 @@ impl<'a> Trying<'a> {
     fn around(&mut self, app: &App) {
         for (name, import) in &app.imports {
             self.import(import, &format!("/imports/{name}"));
-        }
-        for (name, print) in &app.prints {
-            if let Some(def) = self.entity(&print.entity) {
-                self.condition(def, print.condition.as_ref(), &format!("/prints/{name}/if"));
-            }
         }
         for (name, template) in &app.templates {
             self.template(&template.subject, &format!("/templates/{name}/subject"));

@@ -3,7 +3,7 @@
 //! Invariant: a client names a file by its id; where and under which name bytes lie is never a client's business.
 //! Invariant: a file out of the caller's sight answers like one that is not there.
 
-use chrono::Duration;
+use chrono::{DateTime, Duration, Utc};
 use model::field::Role;
 use model::{EntityDef, Value};
 use serde_json::{Value as Json, json};
@@ -22,6 +22,8 @@ pub(crate) mod scratch;
 mod store_of_files;
 
 pub use store_of_files::{Content, FileStore, Upload};
+
+use store_of_files::Kept;
 
 /// The largest file that hangs on a record, in bytes.
 pub const MAX_FILE: u64 = 100 << 20;
@@ -132,20 +134,8 @@ impl Engine {
 
     /// Keeps what was taken; `of` is the thing that it hangs on from the start.
     pub(crate) async fn keep_file(&self, cx: &Ctx, upload: Upload, name: &str, of: Option<(&'static str, Uuid)>) -> Result<FileInfo, Error> {
-        let name = safety::name(name);
         let kept = self.files().finish(upload).await?;
-        let info = FileInfo { id: cx.new_id(), kind: safety::sniff(&kept.head, &name), size: kept.size, name };
-        let row = vec![
-            Value::Uuid(info.id),
-            Value::Bytes(kept.hash[..].into()),
-            Value::text(&info.name),
-            Value::text(&info.kind),
-            Value::Int(i64::try_from(info.size).unwrap_or(i64::MAX)),
-            Value::Timestamp(self.now()),
-            cx.caller.user().map_or(Value::Null, Value::Uuid),
-            of.map_or(Value::Null, |(entity, _)| Value::text(entity)),
-            of.map_or(Value::Null, |(_, id)| Value::Uuid(id)),
-        ];
+        let (info, row) = row_of(cx, &kept, name, self.now(), of);
         self.store().write(move |tx| tx.put(&FILE, std::slice::from_ref(&row)).map_err(Error::from)).await?;
         Ok(info)
     }
@@ -221,6 +211,31 @@ impl Engine {
         tracing::debug!(rows = gone, blobs = removed, "swept files");
         Ok(usize::try_from(gone).unwrap_or_default())
     }
+}
+
+/// Keeps bytes at once, within a transaction: what is known of them, and the row that is to be written. A transaction that is
+/// repeated keeps the same content again, which is one; without its row it is swept.
+pub(crate) fn put_in(cx: &Ctx, name: &str, bytes: &[u8]) -> Result<(FileInfo, Vec<Value>), Error> {
+    let mut upload = cx.files.begin(MAX_FILE)?;
+    upload.write(bytes)?;
+    Ok(row_of(cx, &cx.files.keep(upload)?, name, cx.now, None))
+}
+
+fn row_of(cx: &Ctx, kept: &Kept, name: &str, at: DateTime<Utc>, of: Option<(&'static str, Uuid)>) -> (FileInfo, Vec<Value>) {
+    let name = safety::name(name);
+    let info = FileInfo { id: cx.new_id(), kind: safety::sniff(&kept.head, &name), size: kept.size, name };
+    let row = vec![
+        Value::Uuid(info.id),
+        Value::Bytes(kept.hash[..].into()),
+        Value::text(&info.name),
+        Value::text(&info.kind),
+        Value::Int(i64::try_from(info.size).unwrap_or(i64::MAX)),
+        Value::Timestamp(at),
+        cx.caller.user().map_or(Value::Null, Value::Uuid),
+        of.map_or(Value::Null, |(entity, _)| Value::text(entity)),
+        of.map_or(Value::Null, |(_, id)| Value::Uuid(id)),
+    ];
+    (info, row)
 }
 
 /// The fields of an entity that hold files and that the caller sees.

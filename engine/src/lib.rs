@@ -29,6 +29,7 @@ mod openapi;
 pub mod packages;
 pub mod people;
 pub mod pools;
+pub mod prints;
 mod publish;
 pub mod published;
 pub mod records;

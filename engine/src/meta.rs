@@ -80,6 +80,7 @@ fn entity(cx: &Ctx, def: &model::EntityDef) -> Json {
         }).collect::<Vec<_>>(),
         "pipelines": pipelines(cx, def),
         "pools": crate::pools::told(cx, def.id),
+        "prints": crate::prints::of_entity(cx, def.id).iter().map(crate::prints::OfferedPrint::to_json).collect::<Vec<_>>(),
         "conversions": crate::conversions::of_entity(cx, def.id).iter().map(crate::conversions::Offered::to_json).collect::<Vec<_>>(),
     })
 }

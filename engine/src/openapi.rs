@@ -193,6 +193,10 @@ fn records(cx: &Ctx, def: &EntityDef, paths: &mut Map<String, Json>) {
         let summary = format!("{label}: becomes others: {{\"conversion\", \"values\", \"targets\", \"lines\", \"dry_run\"}}");
         put(&format!("{single}/convert"), "post", summary, None, None);
     }
+    if !crate::prints::of_entity(cx, def.id).is_empty() {
+        put(&format!("{single}/prints"), "get", format!("{label}: the papers that it offers"), None, None);
+        put(&format!("{single}/prints/{{print}}"), "get", format!("{label}: a paper, as HTML that prints"), None, None);
+    }
     put(&format!("{single}/conversions"), "get", format!("{label}: what it may become, what it came of and became"), None, None);
     if !matches!(grant.create, Create::No) {
         put(&all, "post", format!("{label}: create"), Some(one.clone()), Some(&body));

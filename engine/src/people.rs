@@ -86,6 +86,7 @@ impl Engine {
             flow: None,
             asks: false,
             opened: Opened::default(),
+            files: self.files().clone(),
         })
     }
 
@@ -106,6 +107,7 @@ impl Engine {
             flow: None,
             asks: false,
             opened: Opened::default(),
+            files: self.files().clone(),
             app,
         }
     }

@@ -95,9 +95,17 @@ pub(crate) struct Apps {
     pub(crate) shipped: Packages,
 }
 
-/// The documents as they are compiled: with translations put in.
+/// The documents as they are compiled: with translations and the templates of papers put in.
 fn documents(packages: &Packages) -> IndexMap<Name, Arc<App>> {
-    packages.iter().map(|(name, package)| (name.clone(), Arc::new(model::package::localise(&package.app)))).collect()
+    let of = |package: &Package| {
+        let mut app = model::package::localise(&package.app);
+        for print in app.prints.values_mut() {
+            let file = package.files.get(&format!("prints/{}", print.template));
+            print.body = file.map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default();
+        }
+        app
+    };
+    packages.iter().map(|(name, package)| (name.clone(), Arc::new(of(package)))).collect()
 }
 
 /// The published snapshot of a workspace; a new one gets the core app.

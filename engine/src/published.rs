@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use model::doc::{App, Condition, Fill, Package, Pipeline, Transition, ValueSpec};
+use model::doc::{App, Condition, Fill, Package, Pipeline, Transition};
 use model::field::Role;
 use model::field::sealed::Seal;
 use model::schema::Layout;
@@ -58,6 +58,8 @@ pub struct Published {
     pub flows: crate::approvals::plan::Flows,
     /// The public forms.
     pub(crate) web_forms: crate::web_forms::WebForms,
+    /// The papers.
+    pub(crate) prints: crate::prints::Prints,
 }
 
 /// What is compiled for one entity.
@@ -238,6 +240,7 @@ impl Published {
         let conversions = crate::conversions::Conversions::compile(&schema, &mut faults);
         let flows = crate::approvals::plan::Flows::compile(&schema, apps, &mut faults);
         let web_forms = crate::web_forms::WebForms::compile(&schema, &mut faults);
+        let prints = crate::prints::Prints::compile(&schema, &mut faults);
         let graph = match Graph::build(&schema) {
             Ok(graph) => Some(graph),
             Err(more) => {
@@ -246,7 +249,7 @@ impl Published {
             }
         };
         let Some(graph) = graph.filter(|_| faults.iter().all(|fault| fault.severity != model::Severity::Error)) else { return Err(faults) };
-        let settings = apps.iter().map(|(name, app)| (name.to_string(), settings_of(app, set.get(name.as_str())))).collect();
+        let settings = apps.iter().map(|(name, app)| (name.to_string(), crate::settings::values_of(app, set.get(name.as_str())))).collect();
         let settings: HashMap<String, Map<String, Json>> = settings;
         let zone = settings.get("core").and_then(|core| core.get("time_zone")).and_then(Json::as_str).and_then(|name| name.parse().ok());
         let all_grants = Arc::new(Grants::all(&schema));
@@ -267,6 +270,7 @@ impl Published {
             pools,
             flows,
             web_forms,
+            prints,
         })
     }
 
@@ -322,21 +326,6 @@ impl EntityPlan {
     pub fn field(&self, field: FieldId) -> &FieldPlan {
         &self.fields[field.0 as usize]
     }
-}
-
-/// The values of an app's settings: what was set, else plain defaults.
-fn settings_of(app: &App, set: Option<&Map<String, Json>>) -> Map<String, Json> {
-    app.app
-        .settings
-        .iter()
-        .map(|(name, field)| {
-            let default = match &field.common.default {
-                Some(ValueSpec::Plain(json)) => json.clone(),
-                Some(ValueSpec::Rule(_)) | None => Json::Null,
-            };
-            (name.to_string(), set.and_then(|set| set.get(name.as_str())).cloned().unwrap_or(default))
-        })
-        .collect()
 }
 
 struct Compiling<'a> {

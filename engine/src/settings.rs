@@ -5,8 +5,10 @@
 use std::sync::Arc;
 
 use indexmap::IndexMap;
+use model::doc::{App, ValueSpec};
 use model::fault::escape_pointer;
 use model::{Code, Input, Message, Storage, Value, Violation};
+use serde_json::{Map, Value as Json};
 use store::system::Cond;
 use store::system::revision::SETTING;
 
@@ -75,4 +77,19 @@ fn fits(storage: Option<Storage>, value: &Input) -> bool {
         (Some(Storage::Text | Storage::Date | Storage::Time | Storage::Timestamp | Storage::Uuid), Input::Text(text)) => !text.contains('\0'),
         (Some(_), _) => false,
     }
+}
+
+/// The values of an app's settings: what was set, else plain defaults.
+pub(crate) fn values_of(app: &App, set: Option<&Map<String, Json>>) -> Map<String, Json> {
+    app.app
+        .settings
+        .iter()
+        .map(|(name, field)| {
+            let default = match &field.common.default {
+                Some(ValueSpec::Plain(json)) => json.clone(),
+                Some(ValueSpec::Rule(_)) | None => Json::Null,
+            };
+            (name.to_string(), set.and_then(|set| set.get(name.as_str())).cloned().unwrap_or(default))
+        })
+        .collect()
 }

@@ -140,7 +140,8 @@ fn uncertain(cx: &Ctx, why: Uncertain, manages: bool) -> String {
     }
 }
 
-fn detail(cx: &Ctx, tx: &Tx, id: Uuid) -> Result<Json, Error> {
+/// An instance as the caller may know of it, by its id or that of one of its tasks.
+pub(crate) fn detail(cx: &Ctx, tx: &Tx, id: Uuid) -> Result<Json, Error> {
     let instance = rows::of_task(tx, id)?.map_or(id, |task| task.instance);
     let row = rows::get(tx, instance)?.ok_or(Error::NotFound)?;
     if !verbs::may_know(cx, tx, &row, &[])? {

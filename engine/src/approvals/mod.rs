@@ -24,11 +24,14 @@ mod verbs;
 
 pub use ::flow::approval::{AdminAct, AdminResult, Place as SignPlace, Selection, SignMode};
 pub(crate) use automatic::{after_changes, begin_in, begin_move, note_changes};
+pub(crate) use detail::detail as told_in;
 pub use detail::{ForecastAsked, Foresight, PathStep};
 pub use inbox::{Box, BoxRequest, Place};
 pub use plan::FlowPlan;
 pub(crate) use plan::taken_away;
 pub use proxies::NewProxy;
+pub(crate) use rows::ids_of as of_record;
 pub(crate) use sight::{at_work, by_copy};
+pub(crate) use tell::state_key;
 pub(crate) use verbs::THING;
 pub use verbs::{Ask, AskFor, Begin, Done};

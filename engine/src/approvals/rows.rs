@@ -121,6 +121,11 @@ pub(crate) fn of_record(tx: &Tx, record: Uuid, live: bool) -> Result<Vec<Row>, E
     rows.iter().map(|row| Row::read(row)).collect()
 }
 
+/// The ids of a record's instances, the newest first.
+pub(crate) fn ids_of(tx: &Tx, record: Uuid) -> Result<Vec<Uuid>, Error> {
+    Ok(of_record(tx, record, false)?.into_iter().map(|row| row.id).collect())
+}
+
 /// The most recent instance of a record.
 pub(crate) fn newest_of(tx: &Tx, record: Uuid) -> Result<Option<Uuid>, Error> {
     let rows = tx.find(&APPROVAL, &[Cond::Eq("record", Value::Uuid(record))], &[("at", true), ("id", true)], 1)?;

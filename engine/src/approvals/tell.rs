@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use flow::approval::Notice;
-use model::{Cells, Message, Value};
+use model::Message;
 use rules::query::Path;
 use uuid::Uuid;
 
@@ -54,7 +54,7 @@ pub(crate) fn tell(w: &Writer<'_>, plan: &FlowPlan, row: &Row, person: Uuid, not
         let cx = crate::people::context_of(w.cx, Arc::clone(reader));
         let sight = sight::within(&cx, w, plan, row, step)?;
         let title = title(w, plan, row, sight.as_ref(), &reader.locale)?;
-        let state = Message::new(state_key(row)).text(&reader.locale);
+        let state = Message::new(state_key(row.instance.state)).text(&reader.locale);
         let subject = Message::new(key(notice)).with("title", title).with("state", state).text(&reader.locale);
         Ok(Words { subject, text: row.number.clone().unwrap_or_default() })
     };
@@ -62,9 +62,10 @@ pub(crate) fn tell(w: &Writer<'_>, plan: &FlowPlan, row: &Row, person: Uuid, not
     Ok(notes)
 }
 
-fn state_key(row: &Row) -> &'static str {
+/// The message that names a state.
+pub(crate) fn state_key(state: flow::approval::State) -> &'static str {
     use flow::approval::State;
-    match row.instance.state {
+    match state {
         State::None => "state_none",
         State::Running => "state_running",
         State::Returned => "state_returned",
@@ -86,7 +87,7 @@ pub(crate) fn title(w: &Writer<'_>, plan: &FlowPlan, row: &Row, sight: Option<&C
     let context = model::field::TextContext { locale, zone: w.cx.workspace_zone() };
     let reader = Reader::new(w.tx, schema);
     let failed = RefCell::new(None);
-    let text = |path: &Path| match seen_along(w, cx, &reader, path, &cells) {
+    let text = |path: &Path| match reader.seen_along(cx, path, &cells) {
         Ok(values) => path.target(schema).typed.as_ref().map(|typed| typed.text(&values, context)).unwrap_or_default(),
         Err(error) => {
             *failed.borrow_mut() = Some(error);
@@ -104,23 +105,4 @@ pub(crate) fn title(w: &Writer<'_>, plan: &FlowPlan, row: &Row, sight: Option<&C
         return Err(error);
     }
     Ok(if own.is_empty() { label } else { format!("{label} {own}") })
-}
-
-/// The values at the end of a path; nothing where a field or a record on it is out of the reader's sight.
-fn seen_along(w: &Writer<'_>, cx: &Ctx, reader: &Reader<'_>, path: &Path, cells: &Cells) -> Result<Vec<Value>, Error> {
-    let mut from = Arc::new(cells.clone());
-    for hop in &path.hops {
-        if !cx.grants.entity(hop.from).comparable(hop.field) {
-            return Ok(Vec::new());
-        }
-        let target = w.def(hop.from).field(hop.field).cells(&from).first().and_then(Value::as_uuid);
-        match target.map(|id| Ok::<_, Error>((reader.in_sight(cx, hop.to, id)?, reader.read(hop.to, id)?))).transpose()? {
-            Some((true, Some(there))) => from = there,
-            Some(_) | None => return Ok(Vec::new()),
-        }
-    }
-    if !cx.grants.entity(path.entity).comparable(path.field) {
-        return Ok(Vec::new());
-    }
-    Ok(w.def(path.entity).field(path.field).cells(&from).to_vec())
 }

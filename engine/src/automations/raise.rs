@@ -245,6 +245,7 @@ pub(crate) fn acting(cx: &Ctx, person: Option<&Ctx>, depth: u8) -> Ctx {
         flow: cx.flow,
         asks: false,
         opened: Opened::default(),
+        files: cx.files.clone(),
     }
 }
 

@@ -14,12 +14,13 @@ use uuid::Uuid;
 
 use super::asked::Asked;
 use super::decide::{Decided, Deciding, Deed, Seen, not_convertible, pointing};
-use super::lines::{DecidedLines, in_order};
+use super::lines::DecidedLines;
 use super::plan::ConversionPlan;
 use super::{origins, told};
 use crate::ctx::Ctx;
 use crate::error::Error;
 use crate::records::check::holds;
+use crate::records::in_order;
 use crate::records::lookup::is_live;
 use crate::records::slice::Writer;
 use crate::records::{ChangeNote, Submission, Written, write_in};

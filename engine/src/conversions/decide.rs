@@ -15,7 +15,6 @@ use rules::scope::{Extra, Scope};
 use uuid::Uuid;
 
 use super::asked::{Asked, Choice};
-use super::eyes::Eyes;
 use super::lines::{self, DecidedLines};
 use super::plan::{ConversionPlan, How, LINE, MadeValue, TargetPlan};
 use crate::automations::lookups::one_by;
@@ -23,6 +22,7 @@ use crate::automations::people::ids;
 use crate::error::Error;
 use crate::records::accept::{Purpose, refusal, unknown_field};
 use crate::records::check::holds;
+use crate::records::eyes::Eyes;
 use crate::records::json_of;
 use crate::records::lookup::is_live;
 use crate::records::slice::Writer;

@@ -9,7 +9,7 @@ use model::doc::Repeat;
 use model::fault::escape_pointer;
 use model::{Code, EntityId, Input, Message, Value, Violation};
 use rules::condition::CompiledCondition;
-use rules::query::{RelatedVia, RelationTo};
+use rules::query::RelationTo;
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
@@ -18,8 +18,8 @@ use super::decide::{Deciding, Seen, Sight};
 use super::plan::{LinesPlan, MadeValue, TargetPlan};
 use crate::error::Error;
 use crate::records::fill::along_hops;
+use crate::records::in_order;
 use crate::records::lookup::is_live;
-use crate::records::slice::Writer;
 
 /// Lines of a target that are to be.
 #[derive(Debug)]
@@ -96,19 +96,6 @@ fn sources(d: &Deciding<'_, '_, '_>, plan: &LinesPlan) -> Result<Vec<Seen>, Erro
         }
     }
     Ok(seen)
-}
-
-/// The records that an inverse leads to, lines in their order.
-pub(super) fn in_order(w: &Writer<'_>, inverse: &model::schema::InverseDef, id: Uuid) -> Result<Vec<Uuid>, Error> {
-    let far = w.def(inverse.entity);
-    let cell = |name: &str, cells: &model::Cells| far.slot(name).and_then(|slot| cells.get(slot)).cloned();
-    let rows = w.tx.related(&w.app.schema, &RelatedVia::Inverse(inverse.clone()), &[id])?;
-    let mut ids: Vec<(Option<i64>, Uuid)> = rows
-        .iter()
-        .filter_map(|(_, cells)| Some((cell("position", cells).and_then(|value| value.as_int()), cell("id", cells)?.as_uuid()?)))
-        .collect();
-    ids.sort_unstable();
-    Ok(ids.into_iter().map(|(_, id)| id).collect())
 }
 
 /// The lines from which a line that is still there was made by this conversion.

@@ -1,13 +1,12 @@
 //! In charge of conversions: one record becomes others, in one transaction.
 //! Reading order: `plan` (a document compiled), `asked` (what somebody wants), `decide` (what would be made, matched, left out),
-//! `act` (doing it), `origins` (what came of what), `verbs` (how the faces call it), `eyes` (what the caller sees of the source).
+//! `act` (doing it), `origins` (what came of what), `verbs` (how the faces call it).
 //! Invariant: a preview and the deed decide by the same code; only the deed writes, and through the write path.
 //! Invariant: what a caller may not read reaches no field that they read.
 
 mod act;
 mod asked;
 mod decide;
-mod eyes;
 mod lines;
 mod origins;
 mod plan;

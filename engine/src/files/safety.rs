@@ -29,7 +29,10 @@ pub(super) fn sniff(head: &[u8], name: &str) -> String {
     }
     let start = text.trim_start_matches('\u{FEFF}').trim_start().to_ascii_lowercase();
     let has_tag = |tag: &str| start.contains(tag);
-    if has_tag("<svg") {
+    if start.starts_with("<!doctype html") || start.starts_with("<html") {
+        // A page stays one where a drawing stands in it.
+        "text/html"
+    } else if has_tag("<svg") {
         "image/svg+xml"
     } else if has_tag("<html") || has_tag("<!doctype html") || has_tag("<script") {
         "text/html"

@@ -173,6 +173,11 @@ impl FileStore {
         kept.map_err(|error| Error::Internal(error.to_string()))?
     }
 
+    /// The same for whoever is on a thread that may wait.
+    pub(crate) fn keep(&self, upload: Upload) -> Result<Kept, Error> {
+        keep(&self.place, upload)
+    }
+
     /// The content with this hash.
     pub(crate) fn content(&self, hash: &[u8; 32]) -> Option<Content> {
         match &*self.place {

@@ -305,3 +305,16 @@ pub(crate) fn raise(w: &Writer<'_>, line: LineOf, parents: &[Uuid]) -> Result<Ha
     }
     Ok(versions)
 }
+
+/// The records that an inverse leads to, lines in their order.
+pub(crate) fn in_order(w: &Writer<'_>, inverse: &model::schema::InverseDef, id: Uuid) -> Result<Vec<Uuid>, Error> {
+    let far = w.def(inverse.entity);
+    let cell = |name: &str, cells: &model::Cells| far.slot(name).and_then(|slot| cells.get(slot)).cloned();
+    let rows = w.tx.related(&w.app.schema, &RelatedVia::Inverse(inverse.clone()), &[id])?;
+    let mut ids: Vec<(Option<i64>, Uuid)> = rows
+        .iter()
+        .filter_map(|(_, cells)| Some((cell("position", cells).and_then(|value| value.as_int()), cell("id", cells)?.as_uuid()?)))
+        .collect();
+    ids.sort_unstable();
+    Ok(ids.into_iter().map(|(_, id)| id).collect())
+}

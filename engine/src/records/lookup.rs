@@ -8,7 +8,7 @@ use std::sync::Arc;
 use model::{Cells, EntityId, FieldId, Schema, Value};
 use rules::eval::{HostFault, Lookup};
 use rules::expr::Expression;
-use rules::query::RelatedVia;
+use rules::query::{Path, RelatedVia};
 use rules::scope::Scope;
 use store::{Lock, Tx};
 use uuid::Uuid;
@@ -86,6 +86,25 @@ impl<'a> Reader<'a> {
         };
         self.sight.borrow_mut().insert((entity, id), seen);
         Ok(seen)
+    }
+
+    /// The values at the end of a path; nothing where a field or a record on it is out of the reader's sight.
+    pub(crate) fn seen_along(&self, cx: &Ctx, path: &Path, cells: &Cells) -> Result<Vec<Value>, Error> {
+        let mut from = Arc::new(cells.clone());
+        for hop in &path.hops {
+            if !cx.grants.entity(hop.from).comparable(hop.field) {
+                return Ok(Vec::new());
+            }
+            let target = self.schema.entity(hop.from).field(hop.field).cells(&from).first().and_then(Value::as_uuid);
+            match target.map(|id| Ok::<_, Error>((self.in_sight(cx, hop.to, id)?, self.read(hop.to, id)?))).transpose()? {
+                Some((true, Some(there))) => from = there,
+                Some(_) | None => return Ok(Vec::new()),
+            }
+        }
+        if !cx.grants.entity(path.entity).comparable(path.field) {
+            return Ok(Vec::new());
+        }
+        Ok(self.schema.entity(path.entity).field(path.field).cells(&from).to_vec())
     }
 
     /// The value of an expression on a record, already fit for output; none where it refuses.

@@ -199,6 +199,27 @@ fn is_in_sight(cx: &Ctx, relation: &InverseDef) -> bool {
     cx.grants.sees(relation.entity) && cx.grants.entity(many.id).comparable(relation.by)
 }
 
+/// The caller's facts as they hold on one live record: by role, with a task before them, by a copy, through a pool.
+pub(crate) fn sight_on(cx: &Ctx, tx: &Tx, entity: EntityId, id: Uuid) -> Result<Ctx, Error> {
+    let sees = |cx: &Ctx| Reader::new(tx, &cx.app.schema).in_sight(cx, entity, id);
+    if !cx.grants.sees(entity) {
+        return Err(Error::NotFound);
+    }
+    let at_work = crate::approvals::at_work(cx, tx, entity, id)?.unwrap_or_else(|| cx.clone());
+    if sees(&at_work)? {
+        return Ok(at_work);
+    }
+    if let Some(wider) = crate::approvals::by_copy(cx, tx, entity, id)?
+        && sees(&wider)?
+    {
+        return Ok(wider);
+    }
+    match crate::pools::sight(cx, tx, entity, id)? {
+        Some(wider) if sees(&wider)? => Ok(wider),
+        Some(_) | None => Err(Error::NotFound),
+    }
+}
+
 fn id_leaf(def: &EntityDef, test: Test) -> Predicate {
     match (def.find("id"), def.slot("id")) {
         (Some(field), Some(slot)) => Predicate::Leaf(Leaf { path: Path::own(def.id, field.id), column: Column::Slot(slot), test, negated: false }),

@@ -25,6 +25,7 @@ mod convert;
 mod pools;
 mod post;
 mod press;
+mod print;
 mod sinks;
 mod told;
 mod verbs;

@@ -57,6 +57,7 @@ const VERBS: &[(&str, Verb)] = &[
     ("expect_notice", |stage, step| Box::pin(super::told::expect_notice(stage, step))),
     ("expect_mail", |stage, step| Box::pin(super::told::expect_mail(stage, step))),
     ("expect_webhook", |stage, step| Box::pin(super::told::expect_webhook(stage, step))),
+    ("expect_print", |stage, step| Box::pin(super::print::expect_print(stage, step))),
     ("expect_run", |stage, step| Box::pin(super::told::expect_run(stage, step))),
 ];
 

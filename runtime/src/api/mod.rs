@@ -27,6 +27,7 @@ mod lists;
 mod me;
 mod notices;
 mod pools;
+pub(crate) mod prints;
 mod records;
 pub(crate) mod saved_views;
 mod settings;
@@ -53,6 +54,7 @@ pub(crate) fn router() -> Router<RuntimeState> {
         .merge(me::router())
         .merge(notices::router())
         .merge(pools::router())
+        .merge(prints::router())
         .merge(records::router())
         .merge(saved_views::router())
         .merge(settings::router());

@@ -5,6 +5,7 @@ use engine::Ctx;
 use model::field::{Role, TextContext};
 use model::{EntityDef, FieldDef};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use render::words::grouped;
 use rules::query::resolve_path;
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -157,24 +158,9 @@ pub(super) fn text_of(cx: &Ctx, field: &FieldDef, value: &Json) -> String {
     if is_number(field) && !is_short { grouped(&text) } else { text }
 }
 
-/// A number with its thousands apart.
-pub(super) fn grouped(text: &str) -> String {
-    let (head, digits) = text.find(|c: char| c.is_ascii_digit()).map_or(("", text), |at| text.split_at(at));
-    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
-    let (whole, rest) = digits.split_at(end);
-    let mut out = String::new();
-    for (index, digit) in whole.chars().enumerate() {
-        if index > 0 && (whole.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    format!("{head}{out}{rest}")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{grouped, says};
+    use super::says;
 
     #[test]
     fn a_title_says_whole_words() {
@@ -182,12 +168,5 @@ mod tests {
         assert!(says("Bo", "Bo"));
         assert!(!says("Bo Li", "L"));
         assert!(!says("Bo", ""));
-    }
-
-    #[test]
-    fn thousands_stand_apart() {
-        assert_eq!(grouped("USD 1234567.50"), "USD 1,234,567.50");
-        assert_eq!(grouped("-999"), "-999");
-        assert_eq!(grouped("15 %"), "15 %");
     }
 }

@@ -12,7 +12,9 @@ use model::field::Role;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
-use super::cell::{Cell, Column, cell, field_at, grouped, is_number};
+use render::words::grouped;
+
+use super::cell::{Cell, Column, cell, field_at, is_number};
 use super::control::label_of;
 use super::many::Offered;
 use super::notices::NOTICE;

@@ -41,6 +41,7 @@ mod people;
 mod picker;
 mod pools;
 mod press;
+mod print;
 mod proxies;
 mod query;
 mod record;
@@ -105,6 +106,7 @@ fn records() -> Router<RuntimeState> {
         .route("/change-sets/{set}/undo", post(jobs::undo_set))
         .route("/r/{entity}/{id}/press/{button}", get(press::show).post(press::press))
         .route("/r/{entity}/{id}/convert/{conversion}", get(convert::show).post(convert::convert))
+        .route("/r/{entity}/{id}/print/{print}", get(print::show))
         .route("/r/{entity}/{id}/owner", post(deeds::give))
         .route("/r/{entity}/{id}/follow", post(deeds::follow))
         .route("/r/{entity}/{id}/add/{kind}", post(deeds::add))

@@ -48,6 +48,8 @@ struct RecordPage {
     /// What it may become.
     conversions: Vec<Deed>,
     origins: Vec<Origins>,
+    /// Its papers: where each is, and what it is called.
+    prints: Vec<(String, String)>,
     related: Vec<Related>,
     story: Vec<Happened>,
     /// Where the story goes on.
@@ -205,6 +207,7 @@ pub(super) async fn render(
         buttons: if in_bin || !by_role { Vec::new() } else { buttons(state, page, def, id).await? },
         conversions: if in_bin || !by_role { Vec::new() } else { conversions(state, page, def, id).await? },
         origins: if in_bin || !by_role { Vec::new() } else { origins(state, page, def, id).await? },
+        prints: if in_bin { Vec::new() } else { prints(state, page, def, id).await? },
         related: if by_role { related(state, page, def, id).await?.into_iter().map(|list| list.under_lock(locked)).collect() } else { Vec::new() },
         story,
         more: more.then(|| format!("/r/{}/{id}?lines={}#story", def.name, lines.saturating_add(LINES * 2))),
@@ -249,6 +252,12 @@ async fn conversions(state: &RuntimeState, page: &Page, def: &EntityDef, id: Uui
         Err(Error::NotFound) => Ok(Vec::new()),
         Err(error) => Err(missed(page)(error)),
     }
+}
+
+/// The papers that it offers.
+async fn prints(state: &RuntimeState, page: &Page, def: &EntityDef, id: Uuid) -> Result<Vec<(String, String)>, Missed> {
+    let offered = super::print::offered(state, page, def, id).await?;
+    Ok(offered.into_iter().map(|one| (format!("/r/{}/{id}/print/{}", def.name, one.name), one.label)).collect())
 }
 
 /// What the record came of, and what it became.

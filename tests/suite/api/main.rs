@@ -26,6 +26,7 @@ mod meta;
 mod moves;
 mod notices;
 mod pools;
+mod prints;
 mod problems;
 mod publishing;
 mod records;

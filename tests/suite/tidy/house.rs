@@ -54,6 +54,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rhai", &["rules"]),
     // Texts of apps; our pages, and the routes that fill them.
     ("minijinja", &["rules", "render", "runtime"]),
+    // Codes on papers.
+    ("qrcode", &["render"]),
     // Tables. The server's benches measure bare SQL.
     ("rusqlite", &["store", "server"]),
     ("sea-orm", &["store", "server"]),

@@ -26,7 +26,7 @@ enum Own {
 }
 
 /// Every verb: its own value, and the keys beside it.
-const VERBS: [(&str, Own, &[&str]); 43] = [
+const VERBS: [(&str, Own, &[&str]); 44] = [
     ("create", Own::Entity, &["values", "version", "duplicates"]),
     ("update", Own::Record, &["values", "version", "duplicates"]),
     ("delete", Own::Record, &["version"]),
@@ -70,6 +70,7 @@ const VERBS: [(&str, Own, &[&str]); 43] = [
     ("expect_notice", Own::Object, &["record", "approval", "kind", "subject", "text", "count"]),
     ("expect_mail", Own::Object, &["record", "approval", "kind", "subject", "text", "count", "to"]),
     ("expect_webhook", Own::Object, &["name", "record", "count"]),
+    ("expect_print", Own::Object, &["print", "record", "locale", "text", "without"]),
 ];
 /// The last verb, apart for the length of the line above.
 const EXPECT_RUN: (&str, Own, &[&str]) = ("expect_run", Own::Object, &["automation", "record", "state", "count"]);
@@ -167,6 +168,11 @@ fn step(c: &mut Checking<'_, '_>, at: &str, scenario: &Scenario, step: &Map<Stri
         (Own::Record, Json::String(name)) => record(c, &place, name, saved),
         (Own::Object, Json::Object(map)) => {
             c.keys(&place, map, keys);
+            if *verb == "expect_print" {
+                let app = c.app;
+                let name = map.get("print").and_then(Json::as_str).unwrap_or_default();
+                c.one_of(format!("{place}/print"), "print", name, app.prints.keys().map(Name::as_str).collect::<Vec<_>>());
+            }
             if let Some(name) = map.get("record").and_then(Json::as_str) {
                 record(c, &format!("{place}/record"), name, saved);
             }

@@ -167,7 +167,8 @@ fn holidays(c: &mut Checking<'_, '_>, at: &str, holidays: &Holidays) {
 
 fn print(c: &mut Checking<'_, '_>, at: &str, print: &Print) {
     c.entity(&format!("{at}/entity"), &print.entity);
-    if !print.template.ends_with(".html") && !print.template.ends_with(".docx") {
-        c.error(format!("{at}/template"), format!("`{}` is no HTML or DOCX file", print.template));
+    if !print.template.ends_with(".html") {
+        let why = if print.template.ends_with(".docx") { "DOCX cannot be printed yet: write HTML" } else { "a paper is an HTML file" };
+        c.error(format!("{at}/template"), format!("`{}`: {why}", print.template));
     }
 }

@@ -393,15 +393,18 @@ pub struct Print {
     /// What people call it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<Label>,
-    /// The file in `prints/`: HTML or DOCX.
+    /// The file in `prints/`: HTML, as it stands between the tags of a body.
     pub template: String,
-    /// The language.
+    /// What that file holds, put in where an app is compiled.
+    #[serde(skip)]
+    pub body: String,
+    /// The language; the reader's where absent or empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locale: Option<ValueSpec>,
-    /// The paper.
+    /// The paper; A4 with margins of 15 mm where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page: Option<Paper>,
-    /// The name of the file.
+    /// The name of the file, without its ending; the record's title where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file_name: Option<ValueSpec>,
     /// The records that it is for.
@@ -413,10 +416,10 @@ pub struct Print {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Paper {
-    /// `A4`, `Letter`.
+    /// `A3`, `A4`, `A5`, `B4`, `B5`, `letter`, `legal`, or both sides: `241mm 140mm`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<String>,
-    /// `15mm`.
+    /// One to four, from the top on: `15mm`, `20mm 15mm`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub margin: Option<String>,
     /// `portrait` or `landscape`.

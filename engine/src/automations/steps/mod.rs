@@ -19,10 +19,10 @@ mod create;
 mod delete;
 mod find;
 mod for_each;
-mod later;
 mod link;
 mod messages;
 mod move_to;
+mod print;
 pub(super) mod script;
 mod start_approval;
 mod update;
@@ -109,7 +109,7 @@ static KINDS: &[&dyn StepKind] = &[
     &wait::Wait,
     &convert::Convert,
     &start_approval::StartApproval,
-    &later::PRINT,
+    &print::Print,
     &script::Scripted,
 ];
 
@@ -129,6 +129,10 @@ pub(super) fn result_of(c: &Compiling<'_>, step: &Step) -> Option<Given> {
         "convert" => Some(Given::Records(convert::targets(c, step))),
         "script" => Some(Given::Values),
         "link" => Some(Given::Fields(vec![("url".to_owned(), rules::expr::Kind::Text)])),
+        "print" => {
+            let texts = ["id", "name", "type"].map(|name| (name.to_owned(), rules::expr::Kind::Text));
+            Some(Given::Fields(texts.into_iter().chain([("size".to_owned(), rules::expr::Kind::Number)]).collect()))
+        }
         _ => None,
     }
 }

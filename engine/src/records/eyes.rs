@@ -1,4 +1,4 @@
-//! In charge of what the caller sees of what is converted: records with everything blank that they may not read.
+//! In charge of what the caller sees of records that something is made from: with everything blank that they may not read.
 //! Invariant: a value for a field that the caller reads is made from nothing else.
 
 use std::sync::Arc;
@@ -15,15 +15,15 @@ use crate::error::Error;
 use crate::records::slice::Writer;
 
 /// Reads other records as the caller sees them.
-pub(super) struct Eyes<'w, 'a> {
-    pub(super) w: &'w Writer<'a>,
+pub(crate) struct Eyes<'w, 'a> {
+    pub(crate) w: &'w Writer<'a>,
     /// Whether what the caller sees masked is read plainly: for values of fields that they see masked, too.
-    pub(super) masked: bool,
+    pub(crate) masked: bool,
 }
 
 impl Eyes<'_, '_> {
     /// A record with everything blank that the caller may not read.
-    pub(super) fn blanked(&self, entity: EntityId, cells: &Arc<Cells>) -> Result<Arc<Cells>, Error> {
+    pub(crate) fn blanked(&self, entity: EntityId, cells: &Arc<Cells>) -> Result<Arc<Cells>, Error> {
         let w = self.w;
         if w.cx.grants.is_all() {
             return Ok(Arc::clone(cells));
