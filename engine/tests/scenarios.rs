@@ -4,10 +4,17 @@
 use std::path::Path;
 
 use engine::packages::read_folder;
+use model::doc::Package;
+
+mod replays;
+
+/// An app of the repository.
+fn package(folder: &str) -> Package {
+    read_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder)).expect("an app")
+}
 
 async fn passes(folder: &str) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let package = read_folder(&root.join(folder)).expect("an app");
+    let package = package(folder);
     let outcomes = engine::scenarios::run_all(&package, &[]).await.expect("the app installs");
     assert!(!outcomes.is_empty());
     let failed: Vec<String> = outcomes

@@ -243,6 +243,16 @@ fn trees_hold_everything_once() {
 #[test]
 fn steps_triggers_and_flows_name_what_is_there() {
     expect(
+        "/automations/message_in/off",
+        json!(false),
+        "automations/message_in.json /automations/message_in/on/message: no channel brings messages in yet, so this would never run: let the other system call a `webhook`, or say `\"off\": true`",
+    );
+    expect(
+        "/prints/quote/template",
+        json!("quote.docx"),
+        "prints/quote.json /prints/quote/template: `quote.docx`: DOCX cannot be printed yet: write HTML",
+    );
+    expect(
         "/automations/gone/on",
         json!({"record": "delted", "entity": "customer"}),
         "automations/gone.json /automations/gone/on/record: there is no event `delted` (deleted?)",

@@ -58,6 +58,11 @@ pub(crate) fn sets_off(cause: Cause) -> bool {
     }
 }
 
+/// The same of the word in the change log.
+pub(super) fn sets_off_word(word: &str) -> bool {
+    ![Cause::Seed, Cause::Undo, Cause::Publish].iter().any(|cause| cause.as_str() == word)
+}
+
 /// Whether an automation's condition holds on a record.
 pub(crate) fn holds(w: &Writer<'_>, plan: &AutomationPlan, entity: EntityId, before: Option<&Cells>, cells: &Cells) -> bool {
     match &plan.condition {
@@ -289,7 +294,7 @@ pub(crate) fn signal(w: &Writer<'_>, entity: EntityId, record: Uuid, signal: &Si
 }
 
 /// What fields that a change changed held before it, by name; what is sealed stays out.
-fn was(def: &EntityDef, before: &Cells, after: &Cells) -> Json {
+pub(super) fn was(def: &EntityDef, before: &Cells, after: &Cells) -> Json {
     let changed = def.fields.iter().filter(|field| !sealed(field) && differs(def, field, before, after));
     Json::Object(changed.map(|field| (field.name.to_string(), json_of(field, before))).collect())
 }

@@ -291,7 +291,7 @@ fn one(cx: &Ctx, tx: &Tx, plan: &AutomationPlan, run: &Run, stand: &Stand, doing
 }
 
 /// A record as it was before the change that set a run off.
-fn former(cx: &Ctx, def: &EntityDef, cells: &Arc<Cells>, was: &Json) -> Arc<Cells> {
+pub(super) fn former(cx: &Ctx, def: &EntityDef, cells: &Arc<Cells>, was: &Json) -> Arc<Cells> {
     let mut former = Vec::clone(cells);
     for (name, json) in was.as_object().into_iter().flatten() {
         let Some(field) = def.find(name) else { continue };

@@ -53,7 +53,7 @@ fn run_json(cx: &Ctx, run: &Run) -> Json {
     })
 }
 
-fn step_json(step: &RunStep) -> Json {
+pub(super) fn step_json(step: &RunStep) -> Json {
     json!({
         "n": step.n, "step": step.step, "state": step.state, "at": step.at, "micros": step.micros, "data": step.data, "error": step.error,
     })

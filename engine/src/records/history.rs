@@ -46,6 +46,11 @@ impl Op {
             Self::Purged => "purged",
         }
     }
+
+    /// What the word in the log means.
+    pub(crate) fn parse(word: &str) -> Option<Self> {
+        [Self::Created, Self::Updated, Self::Deleted, Self::Merged, Self::Restored, Self::Purged].into_iter().find(|op| op.as_str() == word)
+    }
 }
 
 /// The changes of one transaction, in order.

@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::{get, post};
 use engine::automations::buttons::{Button, Pressed};
+use engine::automations::replay::ReplayAsked;
 use engine::automations::verbs::RunFilter;
 use indexmap::IndexMap;
 use model::{Code, Input, Message, Violation};
@@ -24,6 +25,7 @@ pub(super) fn router() -> Router<RuntimeState> {
     Router::new()
         .route("/automations", get(all))
         .route("/automations/{automation}/switch", post(switch))
+        .route("/automations/{automation}/replay", post(replay))
         .route("/automations/runs", get(runs))
         .route("/automations/runs/{id}", get(run))
         .route("/automations/runs/{id}/retry", post(retry))
@@ -55,6 +57,38 @@ async fn switch(State(state): State<RuntimeState>, caller: Caller, At(automation
     let on = flag("on")?.ok_or_else(|| Problem::faults(vec![Violation::of_field("on", Code::Required, Message::new("required"))]))?;
     let (revision, cancelled) = state.engine().switch_automation(&caller.cx, &automation, on, flag("cancel_waiting")?.unwrap_or(false)).await?;
     Ok(answer::ok(&json!({"revision": revision, "cancelled": cancelled})))
+}
+
+/// `{"from", "until", "after", "limit"}`: what it would have done on what happened then, with nothing of it kept.
+async fn replay(State(state): State<RuntimeState>, caller: Caller, At(automation): At<String>, body: JsonBody) -> Result<Response, Problem> {
+    let mut faults = Vec::new();
+    let mut wrong = |name: &str, expected: &str| {
+        faults.push(Violation::of_field(name, Code::WrongType, Message::new("wrong_type").with("expected", expected)));
+    };
+    let (mut from, mut until, mut after, mut limit) = (None, None, None, None);
+    for (key, input) in body.into_map()? {
+        match (key.as_str(), &input) {
+            (_, Input::Null) => {}
+            ("from", Input::Text(text)) => from = model::field::scalar::read_datetime(text),
+            ("until", Input::Text(text)) => until = model::field::scalar::read_datetime(text),
+            ("after", Input::Text(text)) => match text.parse::<i64>() {
+                Ok(seq) if seq >= 0 => after = Some(seq),
+                Ok(_) | Err(_) => wrong("after", "\"…\""),
+            },
+            ("limit", Input::Number(digits)) => match digits.parse::<u32>() {
+                Ok(number) => limit = Some(number),
+                Err(_) => wrong("limit", "20"),
+            },
+            (key, _) => wrong(key, "from, until, after, limit"),
+        }
+    }
+    for (name, moment) in [("from", from), ("until", until)] {
+        if moment.is_none() {
+            wrong(name, "2026-03-02T09:00:00Z");
+        }
+    }
+    let (Some(from), Some(until), true) = (from, until, faults.is_empty()) else { return Err(Problem::faults(faults)) };
+    Ok(answer::ok(&state.engine().replay_automation(&caller.cx, &automation, ReplayAsked { from, until, after, limit }).await?))
 }
 
 /// Runs, newest first: `automation`, `state`, `record`, `before`, `limit`.

@@ -48,6 +48,8 @@ struct Automation {
     dead: u64,
     last: String,
     href: String,
+    /// Where it is replayed on the past, where that can be.
+    replay: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -93,7 +95,7 @@ struct RunPage {
 }
 
 #[derive(Serialize)]
-struct Step {
+pub(super) struct Step {
     name: String,
     state: String,
     color: &'static str,
@@ -135,7 +137,7 @@ fn trigger(cx: &Ctx, on: &Json) -> String {
     if detail.is_empty() { word } else { format!("{word} · {detail}") }
 }
 
-fn name_of(json: &Json) -> String {
+pub(super) fn name_of(json: &Json) -> String {
     json["label"].as_str().unwrap_or_else(|| text(json, "automation")).to_owned()
 }
 
@@ -166,6 +168,10 @@ async fn list(state: &RuntimeState, page: &Page, query: &Query, failed: Option<&
                 dead: one["dead"].as_u64().unwrap_or_default(),
                 last: moment(one, "last").map(|at| local(cx, at)).unwrap_or_default(),
                 href: format!("/admin/automations/runs?automation={}", text(one, "automation")),
+                replay: ["record", "stage"]
+                    .iter()
+                    .any(|kind| one["on"].get(*kind).is_some())
+                    .then(|| format!("/admin/automations/{}/replay", text(one, "automation"))),
             })
             .collect();
         if !lines.is_empty() {
@@ -243,20 +249,24 @@ pub(super) async fn run(State(state): State<RuntimeState>, page: Page, Path(id):
     one(&state, &page, id, &query, None).await
 }
 
+/// What a step did, as a page shows it.
+pub(super) fn step(cx: &Ctx, json: &Json) -> Step {
+    let micros = |micros: u64| if micros < 1_000 { format!("{micros} µs") } else { format!("{}.{} ms", micros / 1_000, micros % 1_000 / 100) };
+    Step {
+        name: text(json, "step").to_owned(),
+        state: state_text(cx, text(json, "state")),
+        color: color_of(text(json, "state")),
+        at: moment(json, "at").map(|at| local(cx, at)).unwrap_or_default(),
+        took: json["micros"].as_u64().map(micros).unwrap_or_default(),
+        data: if json["data"].is_null() { String::new() } else { serde_json::to_string_pretty(&json["data"]).unwrap_or_default() },
+        error: text(json, "error").to_owned(),
+    }
+}
+
 async fn one(state: &RuntimeState, page: &Page, id: Uuid, query: &Query, failed: Option<&Error>) -> Result<Response, Missed> {
     let cx = &page.cx;
     let json = state.engine().run(cx, id).await.map_err(missed(page))?;
     let word = text(&json, "state");
-    let micros = |micros: u64| if micros < 1_000 { format!("{micros} µs") } else { format!("{}.{} ms", micros / 1_000, micros % 1_000 / 100) };
-    let step = |step: &Json| Step {
-        name: text(step, "step").to_owned(),
-        state: state_text(cx, text(step, "state")),
-        color: color_of(text(step, "state")),
-        at: moment(step, "at").map(|at| local(cx, at)).unwrap_or_default(),
-        took: step["micros"].as_u64().map(micros).unwrap_or_default(),
-        data: if step["data"].is_null() { String::new() } else { serde_json::to_string_pretty(&step["data"]).unwrap_or_default() },
-        error: text(step, "error").to_owned(),
-    };
     let ended = moment(&json, "ended_at").zip(moment(&json, "at"));
     let context = RunPage {
         shell: toast::told(shell(page, name_of(&json), "/admin/automations"), None, query),
@@ -265,7 +275,7 @@ async fn one(state: &RuntimeState, page: &Page, id: Uuid, query: &Query, failed:
         may_retry: matches!(word, "failed" | "dead"),
         moves: word == "running" || (word == "waiting" && moment(&json, "due_at").is_none_or(|due| due <= cx.now)),
         may_cancel: matches!(word, "waiting" | "running" | "failed" | "dead"),
-        steps: json["steps"].as_array().into_iter().flatten().map(step).collect(),
+        steps: json["steps"].as_array().into_iter().flatten().map(|json| step(cx, json)).collect(),
         error: failed.map(|error| told(error, &cx.locale).1),
         run: line(cx, &json),
     };

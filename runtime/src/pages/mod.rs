@@ -46,6 +46,7 @@ mod proxies;
 mod query;
 mod record;
 mod related;
+mod replay;
 mod saved;
 mod search;
 mod shell;
@@ -152,6 +153,7 @@ fn admin() -> Router<RuntimeState> {
         .route("/admin/users/{id}/sessions/end", post(people::end_sessions))
         .route("/admin/automations", get(automations::show))
         .route("/admin/automations/{name}/switch", post(automations::switch))
+        .route("/admin/automations/{name}/replay", get(replay::show))
         .route("/admin/automations/runs", get(automations::runs))
         .route("/admin/automations/runs/{id}", get(automations::run))
         .route("/admin/automations/runs/{id}/{verb}", post(automations::turn))

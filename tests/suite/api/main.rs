@@ -30,6 +30,7 @@ mod prints;
 mod problems;
 mod publishing;
 mod records;
+mod replays;
 mod scripts;
 mod sealed;
 mod search;

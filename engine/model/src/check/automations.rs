@@ -34,6 +34,11 @@ pub(super) fn check(c: &mut Checking<'_, '_>) {
     for (name, automation) in &app.automations {
         let at = format!("/automations/{name}");
         let entity = trigger(c, &format!("{at}/on"), &automation.on);
+        if automation.on.contains_key("message") && !automation.off {
+            // Said here, since nobody would notice: it would just never run.
+            let message = "no channel brings messages in yet, so this would never run: let the other system call a `webhook`, or say `\"off\": true`";
+            c.error(format!("{at}/on/message"), message);
+        }
         if automation.root.is_empty() {
             c.warn(format!("{at}/root"), "this automation does nothing");
         }
