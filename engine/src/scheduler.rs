@@ -42,6 +42,7 @@ static KINDS: &[&dyn TimerKind] = &[
     &crate::automations::schedule::FillKind,
     &crate::clocks::timers::ClockTimer,
     &crate::clocks::timers::ClockFill,
+    &crate::clocks::retime::RetimeTimer,
     &crate::pools::recycle::RecycleTimer,
     &crate::publish::retired::EmptyKind,
 ];

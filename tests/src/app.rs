@@ -159,6 +159,16 @@ impl App {
         id_of(&self.deal(owner, values).await)
     }
 
+    /// Moves the clock, and does what falls due on the way.
+    pub async fn pass(&self, by: chrono::Duration) {
+        let target = self.engine.now() + by;
+        while let Some(due) = self.engine.next_due().await.expect("due").filter(|due| *due <= target) {
+            self.clock.set(due.max(self.engine.now()));
+            self.engine.run_due().await.expect("done");
+        }
+        self.clock.set(target);
+    }
+
     /// Ends the server.
     pub async fn stop(self) {
         self.server.abort();

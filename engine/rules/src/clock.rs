@@ -81,6 +81,12 @@ impl ClockPlan {
         plans
     }
 
+    /// Whether it counts, in some limit at least, by the calendar of the owner's department.
+    #[must_use]
+    pub fn follows_owner(&self) -> bool {
+        self.calendar.is_none() && self.limits.iter().any(|(_, within)| within.calendar().is_none())
+    }
+
     /// What its state is made from.
     pub fn reads(&self) -> impl Iterator<Item = &Path> {
         let conditions = [&self.runs_if, &self.pause_if, &self.met_if].into_iter().flatten();

@@ -1,6 +1,6 @@
 //! In charge of the clocks of records: how each stands after a change, what it says, and the timer by which it goes on by itself.
 //! Reading order: `own` (a record's clocks, as part of its write), `written` (their timers), `restarts` (what records of other
-//! entities start anew), `tell` (what clocks said, at the end of the transaction); `time` (limits and calendars), `timers`.
+//! entities start anew), `tell` (what clocks said, at the end of the transaction); `time` (limits and calendars), `timers`, `retime`.
 //! Invariant: the state of a clock is written with the change that it follows from, and so is its timer.
 //! Invariant: what a clock says it says in the transaction that notes it: once, whatever ends the process.
 
@@ -23,6 +23,7 @@ use crate::records::consequences::Touched;
 use crate::records::lookup::is_live;
 use crate::records::slice::Writer;
 
+pub(crate) mod retime;
 mod time;
 pub(crate) mod timers;
 

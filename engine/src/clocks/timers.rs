@@ -26,7 +26,7 @@ pub(super) const CLOCK: &str = "clock";
 /// Clocks of the records that are there when they are published.
 const FILL: &str = "clock_fill";
 /// Records of one transaction.
-const PAGE: u32 = 100;
+pub(super) const PAGE: u32 = 100;
 
 /// A warning or a limit of a clock.
 pub(crate) struct ClockTimer;
@@ -48,7 +48,7 @@ impl TimerKind for ClockTimer {
 }
 
 /// Brings clocks of records in line with the moment, `fresh` ones from their beginning.
-fn go_on(w: &Writer<'_>, def: &EntityDef, ids: &[Uuid], fresh: &[String]) -> Result<(), Error> {
+pub(super) fn go_on(w: &Writer<'_>, def: &EntityDef, ids: &[Uuid], fresh: &[String]) -> Result<(), Error> {
     w.reader.preload(def.id, ids, Lock::Change)?;
     let mut changes = Vec::new();
     for id in ids {

@@ -51,6 +51,7 @@ pub(crate) fn run(w: &Writer<'_>, touched: Vec<Touched>, slice: Option<&Slice<'_
         w.reader.put(row.entity, row.id, Arc::clone(&row.after));
     }
     crate::approvals::note_changes(w, &touched);
+    crate::clocks::retime::moved(w, &touched)?;
     let mut queue = touched;
     for _ in 0..MAX_ROUNDS {
         if queue.is_empty() {

@@ -3,6 +3,7 @@
 
 use engine::Ctx;
 use model::field::{Role, TextContext};
+use model::schema::ClockPart;
 use model::{EntityDef, FieldDef};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use render::words::grouped;
@@ -84,7 +85,7 @@ pub(super) fn cell(cx: &Ctx, def: &EntityDef, path: &str, row: &Json) -> Cell {
             let color = value.as_str().and_then(|name| stage_doc(cx, far, field, name)).and_then(|stage| stage.color.clone());
             Cell { text: plain(cx, far, field, value), color, ..Cell::default() }
         }
-        _ => Cell { text: plain(cx, far, field, value), href: reached(field, value), is_number: is_number(field), ..Cell::default() },
+        _ => Cell { text: plain(cx, far, field, value), href: reached(field, value), is_number: is_number(field), color: missed(field, path, row), ..Cell::default() },
     }
 }
 
@@ -111,6 +112,13 @@ pub(super) fn says(title: &str, text: &str) -> bool {
             let (before, rest) = title.split_at(at);
             is_apart(before.chars().next_back()) && is_apart(rest.get(text.len()..).and_then(|rest| rest.chars().next()))
         })
+}
+
+/// The colour of the moment of a clock that was missed, where how it stands is in the row, too.
+fn missed(field: &FieldDef, path: &str, row: &Json) -> Option<String> {
+    let (_, ClockPart::DueAt) = field.clock.as_ref()? else { return None };
+    let state = format!("{}{}", path.strip_suffix(ClockPart::DueAt.as_str())?, ClockPart::State.as_str());
+    (row.get(&state)?.as_str()? == "missed").then(|| "red".to_owned())
 }
 
 /// The names in a choice's value.

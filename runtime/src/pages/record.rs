@@ -8,7 +8,8 @@ use engine::records::{Allowed, Shape};
 use engine::{Ctx, Error};
 use indexmap::IndexMap;
 use model::field::Role;
-use model::{EntityDef, FieldDef, Input};
+use model::schema::ClockPart;
+use model::{EntityDef, FieldDef, Input, Name};
 use serde::Serialize;
 use serde_json::Value as Json;
 use uuid::Uuid;
@@ -90,6 +91,8 @@ pub(super) struct Fact {
     pub(super) kept: bool,
     label: String,
     pub(super) cell: Cell,
+    /// What is said behind it.
+    note: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -324,12 +327,33 @@ pub(super) fn facts(page: &Page, def: &EntityDef, json: &Json) -> Vec<Fact> {
     own.into_iter()
         .chain(kept)
         .filter(|field| !hidden.contains(&field.name.as_str()) && field.typed.is_some() && cx.grants.field(def, field.name.as_str()).is_some())
-        .map(|field| {
+        .filter_map(|field| {
             let name = field.name.as_str();
-            Fact { name: name.to_owned(), kept: field.system && name != "owner", label: label_of(cx, field), cell: cell(cx, def, name, json) }
+            match &field.clock {
+                None => {
+                    let kept = field.system && name != "owner";
+                    Some(Fact { name: name.to_owned(), kept, label: label_of(cx, field), cell: cell(cx, def, name, json), note: None })
+                }
+                Some((clock, ClockPart::State)) => Some(clock_fact(cx, def, field, clock, json)),
+                // Told with how the clock stands.
+                Some(_) => None,
+            }
         })
         .filter(|fact| !fact.cell.text.is_empty())
         .collect()
+}
+
+/// A clock as one line: how it stands, and by when it is to be met.
+fn clock_fact(cx: &Ctx, def: &EntityDef, state: &FieldDef, clock: &Name, json: &Json) -> Fact {
+    let label = def.doc.clocks.get(clock).and_then(|doc| doc.label.as_ref());
+    let due = cell(cx, def, &format!("{clock}.{}", ClockPart::DueAt.as_str()), json).text;
+    Fact {
+        name: state.name.to_string(),
+        kept: false,
+        label: label.map_or_else(|| clock.to_string(), |label| label.get(&cx.locale).to_owned()),
+        cell: cell(cx, def, state.name.as_str(), json),
+        note: Some(due).filter(|due| !due.is_empty()).map(|due| env::text(&cx.locale, "due_at").replace("{at}", &due)),
+    }
 }
 
 fn stages(page: &Page, def: &EntityDef, allowed: &Allowed) -> Vec<StageStep> {

@@ -31,16 +31,6 @@ fn reach(app: &App, reach: &Reach) {
     app.engine.set_outside(Arc::new(World::new(reach).expect("a world")));
 }
 
-/// Moves the clock, and does what falls due on the way.
-async fn pass(app: &App, by: Duration) {
-    let target = app.engine.now() + by;
-    while let Some(due) = app.engine.next_due().await.expect("due").filter(|due| *due <= target) {
-        app.clock.set(due.max(app.engine.now()));
-        app.engine.run_due().await.expect("done");
-    }
-    app.clock.set(target);
-}
-
 fn calling() -> Json {
     json!({"tell": {
         "on": {"record": "created", "entity": "thing"},
@@ -64,7 +54,7 @@ on_both! {
         reach(&app, &Reach { allow_private: true, ..Reach::default() });
         let id = admin.create_id("auto.thing", json!({"name": "first"})).await;
         app.engine.run_due().await.expect("done");
-        pass(&app, Duration::seconds(20)).await;
+        app.pass(Duration::seconds(20)).await;
         let calls = sink.calls();
         assert_eq!(calls.len(), 3, "{calls:?}");
         assert!(calls.iter().all(|call| call.path == "/in" && call.body == r#"{"name":"first"}"#), "{calls:?}");
@@ -77,7 +67,7 @@ on_both! {
         let steps: Vec<&str> = run["steps"].as_array().expect("steps").iter().filter_map(|step| step["step"].as_str()).collect();
         assert_eq!(steps, ["note", "call"], "{run}");
         app.ann().await.get("/automations/runs").await.is(403);
-        pass(&app, Duration::days(4)).await;
+        app.pass(Duration::days(4)).await;
         assert_eq!(sink.calls().len(), 3, "what was taken is not sent again");
     }
 
@@ -93,7 +83,7 @@ on_both! {
             app.admin().create("auto.thing", json!({"name": host})).await;
             app.engine.run_due().await.expect("done");
         }
-        pass(&app, Duration::minutes(2)).await;
+        app.pass(Duration::minutes(2)).await;
         assert!(sink.calls().is_empty(), "{:?}", sink.calls());
     }
 
@@ -110,7 +100,7 @@ on_both! {
         reach(&app, &Reach { smtp, mail_from: Some("CRM <crm@example.com>".to_owned()), allow_private: true, ..Reach::default() });
         app.admin().create("auto.thing", json!({"name": "world", "email": "v@example.org"})).await;
         app.engine.run_due().await.expect("done");
-        pass(&app, Duration::minutes(5)).await;
+        app.pass(Duration::minutes(5)).await;
         let mails = sink.mails();
         assert_eq!(mails.len(), 2, "one to the address, one to the owner: {mails:?}");
         assert!(mails.iter().any(|mail| mail.contains("To: v@example.org")) && mails.iter().any(|mail| mail.contains("To: admin@example.com")));
@@ -118,7 +108,7 @@ on_both! {
         sink.refuse(["550 nobody here"]);
         app.admin().create("auto.thing", json!({"name": "again", "email": "w@example.org"})).await;
         app.engine.run_due().await.expect("done");
-        pass(&app, Duration::days(5)).await;
+        app.pass(Duration::days(5)).await;
         assert_eq!(sink.mails().len(), 3, "{:?}", sink.mails());
     }
 
@@ -140,11 +130,11 @@ on_both! {
         for reached in [to(&secured, None), to(&open, Some(MailSink::CA))] {
             reach(&app, &reached);
             app.engine.run_due().await.expect("done");
-            pass(&app, Duration::seconds(15)).await;
+            app.pass(Duration::seconds(15)).await;
         }
         assert!(secured.mails().is_empty() && open.mails().is_empty(), "a stranger, and a line in the clear");
         reach(&app, &to(&secured, Some(MailSink::CA)));
-        pass(&app, Duration::minutes(12)).await;
+        app.pass(Duration::minutes(12)).await;
         assert_eq!(secured.mails().len(), 1, "{:?}", secured.mails());
         assert!(secured.in_the_clear().iter().all(|word| matches!(word.as_str(), "EHLO" | "STARTTLS")), "{:?}", secured.in_the_clear());
     }
@@ -178,22 +168,22 @@ on_both! {
         prefer(json!({"mail": "at_once", "quiet": {"from": "22:00", "until": "07:00"}})).await;
         make("by day").await;
         assert!(told(1).contains("New: by day"));
-        pass(&app, Duration::hours(14)).await;
+        app.pass(Duration::hours(14)).await;
         make("at night").await;
-        pass(&app, Duration::minutes(7 * 60 + 59)).await;
+        app.pass(Duration::minutes(7 * 60 + 59)).await;
         told(1);
-        pass(&app, Duration::minutes(1)).await;
+        app.pass(Duration::minutes(1)).await;
         assert!(told(2).contains("New: at night"));
         prefer(json!({"mail": "digest", "digest_at": "18:00"})).await;
         for name in ["first", "second", "third"] {
             make(name).await;
         }
-        pass(&app, Duration::minutes(10 * 60 + 59)).await;
+        app.pass(Duration::minutes(10 * 60 + 59)).await;
         told(2);
-        pass(&app, Duration::minutes(1)).await;
+        app.pass(Duration::minutes(1)).await;
         let digest = told(3);
         assert!(["New: first", "New: second", "New: third"].iter().all(|subject| digest.contains(subject)), "{digest}");
-        pass(&app, Duration::days(2)).await;
+        app.pass(Duration::days(2)).await;
         told(3);
         let there = app.nobody().sign_in("ann@example.com", tests::app::PASSWORD).await.list("core.notification", &[]).await;
         assert_eq!(there.len(), 6, "in the app there is one for each");
@@ -216,9 +206,9 @@ on_both! {
             states.sort();
             states
         };
-        pass(&app, Duration::days(89)).await;
+        app.pass(Duration::days(89)).await;
         assert_eq!(states().await, ["dead", "done"]);
-        pass(&app, Duration::days(3)).await;
+        app.pass(Duration::days(3)).await;
         assert_eq!(states().await, ["dead"]);
     }
 
@@ -302,13 +292,13 @@ on_both! {
         app.engine.run_due().await.expect("done");
         let there = of().await;
         assert_eq!((&there["off"], &there["waiting"]), (&json!(true), &json!(1)), "{there}");
-        pass(&app, Duration::hours(2)).await;
+        app.pass(Duration::hours(2)).await;
         assert_eq!(admin.read("auto.thing", &waits).await["note"], "seen", "what waited goes on");
         admin.post("/automations/auto.later/switch", json!({"on": true})).await.is(200);
         let given_up = admin.create_id("auto.thing", json!({"name": "given up"})).await;
         app.engine.run_due().await.expect("done");
         assert_eq!(admin.post("/automations/auto.later/switch", json!({"on": false, "cancel_waiting": true})).await.ok(200)["cancelled"], 1);
-        pass(&app, Duration::hours(2)).await;
+        app.pass(Duration::hours(2)).await;
         assert_eq!(admin.read("auto.thing", &given_up).await["note"], Json::Null);
         let runs = admin.ask("/automations/runs", &[("automation", "auto.later"), ("state", "cancelled")]).await.ok(200);
         assert_eq!(runs["data"].as_array().map(Vec::len), Some(1), "{runs}");

@@ -14,6 +14,7 @@ mod bad_input;
 mod batches;
 mod change_sets;
 mod changes;
+mod clocks;
 mod conversions;
 mod duplicates;
 mod exchange;

@@ -1,8 +1,9 @@
-//! In charge of what the program survives: killed while it writes, imports and publishes; connections cut; a second server.
+//! In charge of what the program survives: killed while it writes, imports, publishes and counts time; connections cut; a second server.
 //! Invariant: what was answered is there, what was not answered is whole or absent; each fault is tried twenty times.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by them")]
 
 mod automations;
+mod clocks;
 mod imports;
 mod publishing;
 mod servers;
