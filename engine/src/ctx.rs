@@ -34,6 +34,8 @@ pub struct Person {
     pub department: Option<Uuid>,
     /// Their department and those below it.
     pub departments_below: Vec<Uuid>,
+    /// Their department and those above it, each with its name.
+    pub departments_above: Vec<(Uuid, String)>,
     /// Their language.
     pub locale: String,
     /// Their time zone.

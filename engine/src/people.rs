@@ -152,6 +152,19 @@ fn id(def: &EntityDef, cells: &Cells, name: &str) -> Option<Uuid> {
     def.slot(name).and_then(|slot| cells.get(slot)).and_then(Value::as_uuid)
 }
 
+/// A department and those above it, each with its name.
+fn departments_above(tx: &Tx, app: &Published, department: Option<Uuid>) -> Result<Vec<(Uuid, String)>, Error> {
+    const DEEPEST: usize = 50;
+    let (mut above, mut at) = (Vec::new(), department);
+    let Some(def) = app.schema.find("core.department") else { return Ok(above) };
+    while let Some(here) = at.filter(|_| above.len() < DEEPEST) {
+        let Some(cells) = tx.load(def, &[here], Lock::None)?.pop().flatten() else { break };
+        above.push((here, text(def, &cells, "name").unwrap_or_default()));
+        at = id(def, &cells, "parent");
+    }
+    Ok(above)
+}
+
 /// Reads a person; none where there is no such active user.
 pub(crate) fn person_in(tx: &Tx, app: &Published, user: Uuid) -> Result<Option<Person>, Error> {
     let Some(def) = app.schema.find("core.user") else { return Ok(None) };
@@ -179,6 +192,7 @@ pub(crate) fn person_in(tx: &Tx, app: &Published, user: Uuid) -> Result<Option<P
             departments_below.extend(tx.descendants(departments, tree, department)?.into_iter().filter(|other| *other != department));
         }
     }
+    let departments_above = departments_above(tx, app, department)?;
     let zone = text(def, &cells, "time_zone").and_then(|name| name.parse().ok()).unwrap_or(app.zone);
     Ok(Some(Person {
         id: user,
@@ -187,6 +201,7 @@ pub(crate) fn person_in(tx: &Tx, app: &Published, user: Uuid) -> Result<Option<P
         reports,
         department,
         departments_below,
+        departments_above,
         locale: text(def, &cells, "locale").unwrap_or_else(|| "en".to_owned()),
         zone,
         cells,

@@ -7,9 +7,10 @@
 
 use std::sync::Arc;
 
-use model::doc::{Pool, PoolPeople, PoolSight};
+use model::doc::{Pool, PoolPeople, PoolSight, ReleaseReason};
 use model::{Cells, Diagnostic, EntityDef, EntityId, FieldDef, FieldId, Filter, Name, Schema, Value};
 use rules::clock::ClockPlan;
+use rules::expr::same_text;
 use rules::query::{Column, Leaf, Path, Predicate, SystemView, Test, TypedFilter};
 use serde_json::{Value as Json, json};
 use store::Tx;
@@ -117,8 +118,23 @@ impl PoolPlan {
     }
 
     fn is_one_of(&self, cx: &Ctx, people: &[PoolPeople]) -> bool {
-        let roles: Vec<String> = people.iter().map(|person| person.role.clone()).collect();
-        !roles.is_empty() && cx.has_role(&self.app, &roles)
+        people.iter().any(|there| match (there, &cx.caller) {
+            (PoolPeople::Role(there), _) => cx.has_role(&self.app, std::slice::from_ref(&there.role)),
+            (_, Caller::System) => true,
+            (PoolPeople::Department(there), Caller::Person(person)) => {
+                let is = |id: &Uuid, name: &str| same_text(name, &there.department) || Uuid::try_parse(&there.department) == Ok(*id);
+                person.departments_above.iter().any(|(id, name)| is(id, name))
+            }
+            (PoolPeople::User(there), Caller::Person(person)) => {
+                let email = cx.app.schema.find("core.user").and_then(|def| person.cells.get(def.slot("email")?)).and_then(Value::as_text);
+                email.is_some_and(|email| same_text(email, &there.user)) || Uuid::try_parse(&there.user) == Ok(person.id)
+            }
+        })
+    }
+
+    /// Whether nothing is given back without saying why.
+    fn asks_reason(&self) -> bool {
+        self.doc.release.is_some_and(|release| release.reason == ReleaseReason::Required)
     }
 
     /// The records that it is about, with an owner or without.

@@ -3,7 +3,7 @@
 //! Invariant: limits hold whatever is claimed side by side: a person's claims follow one another.
 
 use indexmap::IndexMap;
-use model::{Cells, Code, EntityDef, EntityId, Input, Message, Value};
+use model::{Cells, Code, EntityDef, EntityId, Input, Message, Value, Violation};
 use rules::query::Predicate;
 use serde_json::Value as Json;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::records::{ChangeNote, Channel, Shape, Submission, Written, notes_of, 
 use crate::times::Span;
 
 /// What is done with a record of a pool; closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PoolDeed {
     /// The caller takes it; who rules the pool may give it to somebody.
     Claim {
@@ -30,7 +30,10 @@ pub enum PoolDeed {
         to: Option<Uuid>,
     },
     /// It has no owner any more.
-    Release,
+    Release {
+        /// Why; it stands on the record's timeline.
+        reason: Option<String>,
+    },
     /// Its owner keeps it from coming back.
     Protect,
     /// Its owner does not keep it any more.
@@ -61,7 +64,8 @@ impl Engine {
         self.transact(cx, move |cx, tx| pool_in(cx, tx, &PoolAsk { entity: cx.entity_named(name.as_str())?, ..ask.clone() })).await
     }
 
-    /// How a record stands to the pools of the caller: `pool` that it lies in, `claim`, `release`, `protect`, `protected_until`.
+    /// How a record stands to the pools of the caller: `pool` that it lies in, `claim`, `release` and whether it
+    /// `asks_reason`, `protect`, `protected_until`.
     ///
     /// # Errors
     /// Where the store could not.
@@ -90,6 +94,7 @@ fn standing(cx: &Ctx, tx: &Tx, entity: EntityId, record: Uuid) -> Result<Json, E
             "label": pool.label(&cx.locale),
             "claim": owner.is_none() && pool.is_member(cx),
             "release": owner.is_some() && (is_mine || pool.is_admin(cx)),
+            "asks_reason": pool.asks_reason(),
             "protect": is_mine && pool.doc.protect.is_some() && protected.is_none(),
             "unprotect": (is_mine || pool.is_admin(cx)) && protected.is_some(),
             "protected_until": protected,
@@ -106,7 +111,7 @@ fn pool_in(cx: &Ctx, tx: &Tx, ask: &PoolAsk) -> Result<(Written, Vec<ChangeNote>
     let me = cx.caller.user();
     let taker = match ask.deed {
         PoolDeed::Claim { to } => to.or(me),
-        PoolDeed::Release | PoolDeed::Protect | PoolDeed::Unprotect => me,
+        PoolDeed::Release { .. } | PoolDeed::Protect | PoolDeed::Unprotect => me,
     };
     if let Some(taker) = taker {
         // What a person holds is counted while nothing else of theirs goes on.
@@ -118,9 +123,9 @@ fn pool_in(cx: &Ctx, tx: &Tx, ask: &PoolAsk) -> Result<(Written, Vec<ChangeNote>
     let cells = w.reader.read(ask.entity, ask.record)?.filter(|cells| is_live(def, cells)).ok_or(Error::NotFound)?;
     let pool = pool_of(&w, ask, def, &cells)?;
     let going = Going { w: &w, pool: &pool, def, record: ask.record, cells: &cells };
-    let (mut written, notes) = match ask.deed {
-        PoolDeed::Claim { to } => going.claim(to)?,
-        PoolDeed::Release => going.release()?,
+    let (mut written, notes) = match &ask.deed {
+        PoolDeed::Claim { to } => going.claim(*to)?,
+        PoolDeed::Release { reason } => going.release(reason.as_deref())?,
         PoolDeed::Protect => going.protect(true)?,
         PoolDeed::Unprotect => going.protect(false)?,
     };
@@ -210,12 +215,33 @@ impl Going<'_> {
         Ok(if seen { Error::Forbidden } else { Error::NotFound })
     }
 
-    fn release(&self) -> Result<Done, Error> {
+    fn release(&self, reason: Option<&str>) -> Result<Done, Error> {
         let owner = owner_of(self.def, self.cells);
         if owner != self.w.cx.caller.user() && !self.pool.is_admin(self.w.cx) {
             return Err(self.refused()?);
         }
-        self.give(Input::Null, Cause::Release)
+        let reason = reason.map(str::trim).filter(|reason| !reason.is_empty());
+        if reason.is_none() && self.pool.asks_reason() {
+            return Err(Error::Invalid(vec![Violation::of_field("reason", Code::Required, Message::new("required"))]));
+        }
+        let (written, mut notes) = self.give(Input::Null, Cause::Release)?;
+        if let Some(reason) = reason {
+            notes.extend(self.note(reason)?);
+        }
+        Ok((written, notes))
+    }
+
+    /// Why it was given back, on its timeline, in the name of who did it.
+    fn note(&self, reason: &str) -> Result<Vec<ChangeNote>, Error> {
+        let Some(note) = self.w.app.schema.find("core.note") else { return Ok(Vec::new()) };
+        let about = [("entity", self.def.name.to_string()), ("id", self.record.to_string())];
+        let about = about.into_iter().map(|(key, value)| (key.to_owned(), Input::Text(value))).collect();
+        let values = [("text".to_owned(), Input::Text(reason.to_owned())), ("about".to_owned(), Input::Map(about))].into_iter().collect();
+        let cx = Ctx { grants: Arc::clone(&self.w.app.all_grants), channel: Channel::Request, cause: Cause::Release, ..self.w.cx.clone() };
+        let w = Writer::new(&cx, self.w.tx);
+        let mut results = write_slice(&w, note.id, &[Submission::Create { id: None, values }])?;
+        results.pop().unwrap_or(Err(Error::NotFound))?;
+        notes_of(&w)
     }
 
     /// Writes the owner through the one write path: who asks is in the history, rules and locks bind.

@@ -17,7 +17,7 @@ pub(super) async fn act(stage: &mut Stage, step: &Map<String, Json>, verb: &str)
     };
     let deed = match verb {
         "claim" => PoolDeed::Claim { to },
-        "release" => PoolDeed::Release,
+        "release" => PoolDeed::Release { reason: step.get("reason").and_then(Json::as_str).map(str::to_owned) },
         "protect" => PoolDeed::Protect,
         _ => PoolDeed::Unprotect,
     };

@@ -37,7 +37,7 @@ async fn claim(state: State<RuntimeState>, caller: Caller, at: At<(String, Strin
 }
 
 async fn release(state: State<RuntimeState>, caller: Caller, at: At<(String, String)>, body: JsonBody) -> Result<Response, Problem> {
-    act(state, caller, at, body, PoolDeed::Release).await
+    act(state, caller, at, body, PoolDeed::Release { reason: None }).await
 }
 
 async fn protect(state: State<RuntimeState>, caller: Caller, at: At<(String, String)>, body: JsonBody) -> Result<Response, Problem> {
@@ -61,8 +61,9 @@ async fn act(
         match (key.as_str(), input, &mut deed) {
             ("pool", Input::Text(name), _) => pool = Some(name),
             ("to", Input::Text(person), PoolDeed::Claim { to }) => *to = Some(id(&person)?),
-            ("pool", Input::Null, _) | ("to", Input::Null, PoolDeed::Claim { .. }) => {}
-            ("pool", ..) | ("to", _, PoolDeed::Claim { .. }) => {
+            ("reason", Input::Text(text), PoolDeed::Release { reason }) => *reason = Some(text),
+            ("pool", Input::Null, _) | ("to", Input::Null, PoolDeed::Claim { .. }) | ("reason", Input::Null, PoolDeed::Release { .. }) => {}
+            ("pool", ..) | ("to", _, PoolDeed::Claim { .. }) | ("reason", _, PoolDeed::Release { .. }) => {
                 faults.push(Violation::of_field(&key, Code::Malformed, Message::new("wrong_type").with("expected", "\"…\"")));
             }
             _ => faults.push(Violation::of_field(&key, Code::Malformed, Message::new("unknown_key").with("name", &key))),

@@ -28,6 +28,8 @@ pub(super) struct PoolLine {
     label: String,
     deeds: Vec<(&'static str, String)>,
     protected_until: Option<String>,
+    /// Whether nothing is given back without a reason.
+    asks_reason: bool,
 }
 
 /// How a record stands to its pool.
@@ -38,6 +40,7 @@ pub(super) async fn standing(state: &RuntimeState, page: &Page, def: &EntityDef,
     let until = told.get("protected_until").and_then(Json::as_str).and_then(model::field::scalar::read_datetime);
     Ok(PoolLine {
         label: told.get("label").and_then(Json::as_str).unwrap_or_default().to_owned(),
+        asks_reason: is("asks_reason"),
         deeds: deeds.map(|deed| (deed, env::text(&page.cx.locale, &format!("pool_{deed}")))).collect(),
         protected_until: until.map(|at| at.with_timezone(&page.cx.zone).format("%Y-%m-%d %H:%M").to_string()),
     })
@@ -53,7 +56,7 @@ pub(super) async fn act(
     let def = state.engine().entity(&page.cx, &entity).map_err(missed(page))?;
     let (deed, done) = match deed.as_str() {
         "claim" => (PoolDeed::Claim { to: None }, "claimed"),
-        "release" => (PoolDeed::Release, "released"),
+        "release" => (PoolDeed::Release { reason: form.fields.filled("reason").map(str::to_owned) }, "released"),
         "protect" => (PoolDeed::Protect, "saved"),
         "unprotect" => (PoolDeed::Unprotect, "saved"),
         _ => return Err(missed(page)(Error::NotFound)),

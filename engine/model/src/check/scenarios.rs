@@ -39,7 +39,7 @@ const VERBS: [(&str, Own, &[&str]); 44] = [
     ("press", Own::Named, &["record", "records", "values"]),
     ("post", Own::Named, &["values", "query"]),
     ("claim", Own::Record, &["pool", "to"]),
-    ("release", Own::Record, &["pool"]),
+    ("release", Own::Record, &["pool", "reason"]),
     ("protect", Own::Record, &["pool"]),
     ("unprotect", Own::Record, &["pool"]),
     ("submit", Own::Named, &["record", "values", "select"]),

@@ -1,7 +1,7 @@
 //! In charge of checking what surrounds a record: conversions, pools, working time, papers.
 
 use super::checking::Checking;
-use crate::doc::{Calendar, Conversion, Holidays, OwnerMode, Pool, Print, Repeat};
+use crate::doc::{Calendar, Conversion, Holidays, OwnerMode, Pool, PoolPeople, Print, Repeat};
 use crate::fault::escape_pointer;
 use crate::name::Name;
 
@@ -100,7 +100,11 @@ fn pool(c: &mut Checking<'_, '_>, at: &str, pool: &Pool) {
     }
     for (key, people) in [("members", &pool.members), ("admins", &pool.admins)] {
         for (index, person) in people.iter().enumerate() {
-            c.role(&format!("{at}/{key}/{index}/role"), &person.role);
+            match person {
+                PoolPeople::Role(person) => c.role(&format!("{at}/{key}/{index}/role"), &person.role),
+                // Who there is, is data.
+                PoolPeople::Department(_) | PoolPeople::User(_) => {}
+            }
         }
     }
     for (index, rule) in pool.recycle.iter().enumerate() {

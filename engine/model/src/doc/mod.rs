@@ -23,7 +23,7 @@ pub use clock::{Clock, ClockLimit, RestartOn, RestartOnActivity, RestartOnChange
 pub use entity::{DepartmentMode, Entity, MemberRight, OwnerMode, Rule, UniqueKey};
 pub use field::{COMMON_KEYS, ChoiceOption, Condition, Field, FieldCommon, Fill, FillFind, FillFrom, FindOne};
 pub use pipeline::{ChecklistItem, ConditionalRequirement, Next, Pipeline, Requirement, Stage, StageKind, Transition};
-pub use pool::{ClaimLimits, Pool, PoolPeople, PoolSight, Protect, Recycle};
+pub use pool::{ClaimLimits, Pool, PoolDepartment, PoolPeople, PoolRole, PoolSight, PoolUser, Protect, Recycle, Release, ReleaseReason};
 pub use presentation::{
     ColourRule, Columns, Dashboard, Form, FormItem, FormPurpose, InsertItems, ItemKind, MessageTemplate, OptionList, Paper, Place, Print, View,
     ViewColumn, ViewKind, Widget,

@@ -32,6 +32,9 @@ pub struct Pool {
     /// Limits of claiming.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<ClaimLimits>,
+    /// What is asked of who gives a record back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<Release>,
     /// What brings records back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recycle: Vec<Recycle>,
@@ -48,10 +51,56 @@ pub struct Pool {
 
 /// People of a pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum PoolPeople {
+    /// Everybody with a role.
+    Role(PoolRole),
+    /// Everybody of a department.
+    Department(PoolDepartment),
+    /// One person.
+    User(PoolUser),
+}
+
+/// Everybody with a role.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct PoolPeople {
-    /// Everybody with this role, bare or qualified.
+pub struct PoolRole {
+    /// The role, bare or qualified.
     pub role: String,
+}
+
+/// Everybody of a department and of those below it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PoolDepartment {
+    /// The department's name, or its id.
+    pub department: String,
+}
+
+/// One person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PoolUser {
+    /// Their e-mail address, or their id.
+    pub user: String,
+}
+
+/// What is asked of who gives a record back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// Whether they say why: it stands on the record's timeline as a note.
+    pub reason: ReleaseReason,
+}
+
+/// Whether a reason is asked for; closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReleaseReason {
+    /// It may be given.
+    Optional,
+    /// Without it nothing is given back.
+    Required,
 }
 
 /// What members see of records that nobody took; closed.
