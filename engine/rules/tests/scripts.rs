@@ -3,6 +3,8 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by them")]
 
+#[path = "scripts/branches.rs"]
+mod branches;
 mod support;
 
 use std::cell::{Cell, RefCell};
@@ -122,6 +124,18 @@ impl Host for Notes<'_> {
     fn move_to(&self, _: EntityId, id: Uuid, stage: String, values: IndexMap<String, Input>) -> Result<(), String> {
         self.note(format!("move {} {stage} {}", id.as_u128(), Input::Map(values).to_json()));
         Ok(())
+    }
+
+    fn attempt(&self, work: &mut dyn FnMut() -> bool) -> Result<(), String> {
+        let before = self.asked.borrow().len();
+        if !work() {
+            self.asked.borrow_mut().truncate(before);
+        }
+        Ok(())
+    }
+
+    fn caught(&self, fault: &String) -> Option<String> {
+        Some(fault.clone()).filter(|fault| fault != "the database is gone")
     }
 
     fn tell(&self, how: Tell, message: &Message) -> Result<(), String> {
@@ -420,12 +434,14 @@ fn helpers_are_checked_with_what_they_are_called_with() {
 fn what_is_closed_is_refused() {
     for (text, wanted) in [
         ("fn run(record) { eval(\"1\") }", "eval"),
-        ("import \"x\" as y; fn run(record) { }", "no modules"),
-        ("fn run(record) { try { 1 } catch { 2 } }", "catches nothing"),
-        ("fn run(record) { throw 1; }", "catches nothing"),
         ("fn run(record) { sleep(1) }", "no function `sleep`"),
-        ("fn run(record) { let f = |x| x; }", ""),
-        ("fn run(record) { switch 1 { 1 => 2, _ => 3 } }", ""),
+        ("import \"x\" as y; fn run(record) { }", "no modules"),
+        ("fn run(record) { record.count ??= 1; }", "`??=` is not known here"),
+        ("fn run(record) { 1 << 2 }", "the operator `<<` is not known here"),
+        ("fn run(record) { let r = 0..4; }", "the operator `..` is not known here"),
+        ("fn run(record) { let x = loop { break 5; }; }", "a loop gives no value"),
+        ("fn run(record) { eval(\"1\") }", "cannot be used here"),
+        ("fn run(record) { Fn(\"f\") }", ""),
         ("fn run(record) { this.x }", "no `this`"),
         ("fn count(x) { } fn run(record) { }", "already a function"),
         ("let x = 1; fn run(record) { }", "holds functions"),
@@ -495,6 +511,9 @@ fn piece() -> impl Strategy<Value = String> {
             inner.clone().prop_map(|a| format!("`${{{a}}}`")),
             (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("if {a} {{ {b} }} else {{ x }}")),
             (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("max({a}, {b})")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("{a}.map(|y| {b})")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("{a}.reduce(|y, z| {b}, x)")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("switch {a} {{ 1 | \"a\" => {b}, 2..5 => x, _ => () }}")),
             inner.prop_map(|a| format!("to_string({a})")),
         ]
     })
@@ -511,6 +530,8 @@ fn statement() -> impl Strategy<Value = String> {
         piece().prop_map(|a| format!("record.name = {a};")),
         piece().prop_map(|a| format!("log({a});")),
         piece().prop_map(|a| format!("x = helper({a});")),
+        piece().prop_map(|a| format!("try {{ x = {a}; throw \"no\"; }} catch (e) {{ x = e; }}")),
+        piece().prop_map(|a| format!("if x != () {{ x.sort(|y, z| {a}); }}")),
     ]
 }
 

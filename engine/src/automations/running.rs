@@ -34,7 +34,7 @@ pub(crate) struct Hand {
 }
 
 /// The record that is being written, where steps act inside its transaction.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct InHand {
     pub(crate) cells: Cells,
     /// The fields that steps set.

@@ -199,6 +199,29 @@ impl Host for Seat<'_, '_> {
         self.wrote(self.running.write(entity, submission)).map(|_| ())
     }
 
+    fn attempt(&self, work: &mut dyn FnMut() -> bool) -> Result<(), Error> {
+        let running = self.running;
+        let in_hand = running.in_hand.map(|in_hand| in_hand.borrow().clone());
+        let (told, wrote) = (running.notes.borrow().len(), running.wrote.get());
+        let done = running.tx.savepoint(|_| if work() { Ok(()) } else { Err(Attempt::Failed) });
+        if done.is_err() {
+            if let (Some(in_hand), Some(before)) = (running.in_hand, in_hand) {
+                *in_hand.borrow_mut() = before;
+            }
+            running.notes.borrow_mut().truncate(told);
+            running.wrote.set(wrote);
+            running.writer.reader.forget();
+        }
+        match done {
+            Ok(()) | Err(Attempt::Failed) => Ok(()),
+            Err(Attempt::Store(fault)) => Err(fault.into()),
+        }
+    }
+
+    fn caught(&self, fault: &Error) -> Option<String> {
+        reason(&self.running.eyes.locale, fault)
+    }
+
     fn tell(&self, how: Tell, message: &Message) -> Result<(), Error> {
         let running = self.running;
         let (cx, tx) = (running.cx, running.tx);
@@ -276,12 +299,25 @@ fn at(seat: &Seat<'_, '_>, spot: Spot, key: &'static str) -> model::Message {
     model::Message::new(key).with("script", seat.script).with("line", spot.line).with("column", spot.column)
 }
 
-/// What was refused to a script, with its place in it; what is no fault of the script stays as it is.
-fn placed(seat: &Seat<'_, '_>, spot: Spot, error: Error) -> Error {
-    let locale = &seat.running.eyes.locale;
-    let reason = match &error {
-        Error::Store(_) | Error::Internal(_) | Error::Superseded => return error,
-        Error::Invalid(faults) if faults.iter().any(|fault| fault.code == Code::DepthExceeded) => return error,
+/// How something that a script tried ended; closed.
+enum Attempt {
+    /// It is to be undone.
+    Failed,
+    /// The database could not.
+    Store(store::Fault),
+}
+
+impl From<store::Fault> for Attempt {
+    fn from(fault: store::Fault) -> Self {
+        Self::Store(fault)
+    }
+}
+
+/// Why something was refused to a script, in words; none for what is no fault of the script.
+fn reason(locale: &str, error: &Error) -> Option<String> {
+    Some(match error {
+        Error::Store(_) | Error::Internal(_) | Error::Superseded => return None,
+        Error::Invalid(faults) if faults.iter().any(|fault| fault.code == Code::DepthExceeded) => return None,
         Error::Invalid(faults) => {
             let told = faults.iter().map(|fault| match fault.pointer.as_str() {
                 "" => fault.wording.text(locale),
@@ -293,7 +329,12 @@ fn placed(seat: &Seat<'_, '_>, spot: Spot, error: Error) -> Error {
         Error::Forbidden => model::Message::new("forbidden").text(locale),
         Error::StaleVersion { .. } => model::Message::new("stale_version").text(locale),
         other => other.to_string(),
-    };
+    })
+}
+
+/// What was refused to a script, with its place in it; what is no fault of the script stays as it is.
+fn placed(seat: &Seat<'_, '_>, spot: Spot, error: Error) -> Error {
+    let Some(reason) = reason(&seat.running.eyes.locale, &error) else { return error };
     Error::of(Code::ScriptFailed, at(seat, spot, "script_failed").with("reason", reason))
 }
 

@@ -5,9 +5,9 @@
 use chrono::{DateTime, NaiveTime, Utc};
 use model::{Schema, Value};
 use rhai::{ASTFlags, Expr, FnCallExpr, Stmt, StmtBlock};
-use rust_decimal::Decimal;
 
-use super::functions::{FUNCTIONS, Gives, Wants, calendars, find};
+use super::constants::constant;
+use super::functions::{FUNCTIONS, Function, Gives, Wants, calendars, find};
 use super::item::{Arithmetic, Comparison, Item, text_of};
 use super::kind::Kind;
 use super::names::{Here, Names, Typed};
@@ -73,17 +73,11 @@ pub(crate) enum Link<'e> {
 impl<'a> Lowering<'a> {
     fn expr(&mut self, expr: &Expr) -> Typed {
         let spot = Spot::from(expr.position());
+        if let Some((item, kind)) = constant(expr) {
+            return Typed::new(Node::Constant(item), kind);
+        }
         match expr {
-            Expr::Unit(_) => Typed::new(Node::EMPTY, Kind::Empty),
-            Expr::BoolConstant(truth, _) => constant(Value::Bool(*truth), Kind::Truth),
-            Expr::IntegerConstant(number, _) => constant(Value::Int(*number), Kind::Number),
-            Expr::CharConstant(character, _) => constant(Value::text(&character.to_string()), Kind::Text),
-            Expr::StringConstant(text, _) if text.is_empty() => Typed::new(Node::EMPTY, Kind::Empty),
-            Expr::StringConstant(text, _) => constant(Value::text(text), Kind::Text),
-            Expr::DynamicConstant(value, _) => match value.clone().try_cast::<Decimal>() {
-                Some(number) => constant(Value::Decimal(number), Kind::Number),
-                None => self.refuse(spot, "this kind of constant is not known here"),
-            },
+            Expr::DynamicConstant(..) => self.refuse(spot, "this kind of constant is not known here"),
             Expr::InterpolatedString(parts, _) => {
                 let nodes = parts.iter().map(|part| self.expr(part).node).collect();
                 Typed::new(Node::Join(nodes, spot), Kind::Text)
@@ -231,26 +225,13 @@ impl<'a> Lowering<'a> {
             self.names.faults.push(ExpressionFault { hint, ..ExpressionFault::new(spot, format!("there is no function `{name}`")) });
             return Typed::unknown();
         };
-        if arguments.len() < function.least || arguments.len() > function.most() {
-            let count =
-                if function.least == function.most() { function.least.to_string() } else { format!("{} to {}", function.least, function.most()) };
-            self.names.fault(spot, format!("`{name}` takes {count} values, not {}", arguments.len()));
-            return Typed::unknown();
+        if let Some(message) = miscounted(name, arguments.len(), (function.least, function.most())) {
+            return self.refuse(spot, &message);
         }
-        let mut together = Kind::Empty;
-        for (index, argument) in arguments.iter().enumerate() {
-            let wants = function.wants_at(index);
-            let at = spots.get(index).copied().unwrap_or(spot);
-            if !wants.takes(argument.kind) {
-                let message = format!("`{name}` takes {}, not {}", wants.word(), self.word(argument.kind));
-                self.names.fault(at, message);
-            }
-            if function.repeats {
-                match together.both(argument.kind) {
-                    Some(both) => together = both,
-                    None => self.names.fault(at, format!("`{name}` takes values of one kind")),
-                }
-            }
+        let kinds = arguments.iter().map(|argument| (argument.kind, self.word(argument.kind)));
+        let (together, misfits) = misfits(function, kinds);
+        for (index, message) in misfits {
+            self.names.fault(spots.get(index).copied().unwrap_or(spot), message);
         }
         self.uses_clock |= function.clock;
         for (index, argument) in arguments.iter_mut().enumerate() {
@@ -319,7 +300,7 @@ impl<'a> Lowering<'a> {
             }
             ("-" | "+", 1) => {
                 let Some(inner) = arguments.pop() else { return Typed::unknown() };
-                if !matches!(inner.kind, Kind::Any | Kind::Empty | Kind::Number | Kind::Days | Kind::Hours) {
+                if !takes_sign(inner.kind) {
                     let message = format!("`{sign}` cannot take {}", self.word(inner.kind));
                     self.names.fault(spot, message);
                 }
@@ -371,10 +352,6 @@ impl<'a> Lowering<'a> {
             self.names.faults.push(ExpressionFault { hint, ..ExpressionFault::new(spot, format!("`{text}` is not one of the options")) });
         }
     }
-}
-
-fn constant(value: Value, kind: Kind) -> Typed {
-    Typed::new(Node::Constant(Item::Value(value)), kind)
 }
 
 /// The head of a chain and its links.
@@ -479,6 +456,39 @@ pub(crate) fn no_result(operator: Arithmetic, left: Kind, right: Kind, schema: &
     (format!("`{}` cannot take {} and {}", operator.sign(), left.word(schema), right.word(schema)), hint)
 }
 
+/// Why a function cannot take so many values; none where it can.
+pub(crate) fn miscounted(name: &str, given: usize, (least, most): (usize, usize)) -> Option<String> {
+    if (least..=most).contains(&given) {
+        return None;
+    }
+    let count = if least == most { least.to_string() } else { format!("{least} to {most}") };
+    Some(format!("`{name}` takes {count} values, not {given}"))
+}
+
+/// The kind that the values of a function with values of one kind have together, and what does not fit, by its place; each
+/// value is its kind and what people call it.
+pub(crate) fn misfits(function: &Function, values: impl Iterator<Item = (Kind, String)>) -> (Kind, Vec<(usize, String)>) {
+    let (name, mut together, mut misfits) = (function.name, Kind::Empty, Vec::new());
+    for (index, (kind, word)) in values.enumerate() {
+        let wants = function.wants_at(index);
+        if !wants.takes(kind) {
+            misfits.push((index, format!("`{name}` takes {}, not {word}", wants.word())));
+        }
+        if function.repeats {
+            match together.both(kind) {
+                Some(both) => together = both,
+                None => misfits.push((index, format!("`{name}` takes values of one kind"))),
+            }
+        }
+    }
+    (together, misfits)
+}
+
+/// Whether `-` and `+` may stand before a value of a kind.
+pub(crate) fn takes_sign(kind: Kind) -> bool {
+    matches!(kind, Kind::Any | Kind::Empty | Kind::Number | Kind::Days | Kind::Hours)
+}
+
 /// The kind that an operator gives, where the operands go together.
 pub(crate) fn result_of(operator: Arithmetic, left: Kind, right: Kind) -> Option<Kind> {
     use Kind::{Any, Day, Days, Empty, Hours, Moment, Number, Structure, Text, Time, Truth};
@@ -507,7 +517,7 @@ pub(crate) fn result_of(operator: Arithmetic, left: Kind, right: Kind) -> Option
 /// A text in quotes beside a date, a moment, a time or a record is one, where it can be read so.
 fn dated(typed: Typed, beside: Kind) -> Typed {
     let Node::Constant(Item::Value(Value::Text(text))) = &typed.node else { return typed };
-    read_as(text, beside).map_or(typed, |value| constant(value, beside))
+    read_as(text, beside).map_or(typed, |value| Typed::new(Node::Constant(Item::Value(value)), beside))
 }
 
 /// The value of a kind that a text spells; none where it spells none, or the kind is not one that texts spell.

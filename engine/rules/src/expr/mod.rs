@@ -18,6 +18,7 @@ use crate::query::Path;
 use crate::scope::Scope;
 
 mod clock;
+pub(crate) mod constants;
 mod fit;
 pub(crate) mod functions;
 pub(crate) mod item;
@@ -25,7 +26,7 @@ mod kind;
 pub(crate) mod lower;
 pub(crate) mod names;
 pub(crate) mod node;
-mod parse;
+pub(crate) mod parse;
 pub(crate) mod run;
 pub(crate) mod stage;
 

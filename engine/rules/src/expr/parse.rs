@@ -13,17 +13,26 @@ pub const MAX_LENGTH: usize = 4_000;
 /// The deepest nesting of an expression.
 pub const MAX_DEPTH: usize = 64;
 
-/// One parser for all: it holds no state between expressions.
-static PARSER: LazyLock<Engine> = LazyLock::new(|| {
+/// A parser that knows no function and folds nothing, for texts of at most so many bytes, nested so deep.
+pub(crate) fn closed(depth: usize, length: usize) -> Engine {
     // `new_raw` has no package, so no function, no module resolver, no printing.
     let mut engine = Engine::new_raw();
     engine
         .set_optimization_level(OptimizationLevel::None)
-        .set_max_expr_depths(MAX_DEPTH, MAX_DEPTH)
-        .set_max_string_size(MAX_LENGTH)
-        .set_max_array_size(MAX_LENGTH)
-        .set_max_map_size(1)
+        .set_max_expr_depths(depth, depth)
+        .set_max_string_size(length)
+        .set_max_array_size(length)
+        .set_max_map_size(length)
         .set_max_modules(0)
+        .disable_symbol("eval");
+    engine
+}
+
+/// One parser for all: it holds no state between expressions.
+static PARSER: LazyLock<Engine> = LazyLock::new(|| {
+    let mut engine = closed(MAX_DEPTH, MAX_LENGTH);
+    engine
+        .set_max_map_size(1)
         .set_max_functions(0)
         .set_max_variables(0)
         .set_max_call_levels(0)
@@ -31,8 +40,7 @@ static PARSER: LazyLock<Engine> = LazyLock::new(|| {
         .set_allow_looping(false)
         .set_allow_loop_expressions(false)
         .set_allow_statement_expression(false)
-        .set_allow_switch_expression(false)
-        .disable_symbol("eval");
+        .set_allow_switch_expression(false);
     engine
 });
 

@@ -117,6 +117,14 @@ pub trait Host {
     /// Where that is refused.
     fn move_to(&self, entity: EntityId, id: Uuid, stage: String, values: IndexMap<String, Input>) -> Result<(), Self::Fault>;
 
+    /// Does something of which nothing is left where it gives false: nothing written, nothing told.
+    ///
+    /// # Errors
+    /// Where that cannot be seen to.
+    fn attempt(&self, work: &mut dyn FnMut() -> bool) -> Result<(), Self::Fault>;
+    /// What a script that catches a fault reads of it; none where it is nothing that a script may pass over.
+    fn caught(&self, fault: &Self::Fault) -> Option<String>;
+
     /// Tells people.
     ///
     /// # Errors

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use model::Value;
 use rhai::{Expr, FnCallExpr};
-use rust_decimal::Decimal;
 
 use super::names::Typed;
 use super::node::{Node, Step, Target};
 use super::shape::Shape;
 use super::statements::{Frame, Functions, Instance, Variable};
-use super::{ScriptPlace, calls, values};
+use super::{ScriptPlace, calls, closures, values};
+use crate::expr::constants::constant;
 use crate::expr::functions::{FUNCTIONS, Function, Gives, Wants, calendars, find as function};
 use crate::expr::item::{Arithmetic, Comparison, Item};
-use crate::expr::lower::{Link, calendar_named, clash, no_result, read_as, result_of, unchain};
+use crate::expr::lower::{Link, calendar_named, clash, miscounted, misfits, no_result, read_as, result_of, takes_sign, unchain};
 use crate::expr::{ExpressionFault, Kind, Spot, same_text};
 use crate::query::likely;
 
@@ -26,8 +26,11 @@ pub(super) struct Lowering<'a> {
     /// Those compiled so far, each for the shapes that it was called with.
     pub instances: Vec<Instance>,
     /// The function that is being compiled.
-    pub frame: Frame,
+    pub frame: Frame<'a>,
     pub faults: Vec<ExpressionFault>,
+    /// The functions without a name that are being compiled, within one another, and how many were.
+    pub within: Vec<&'a str>,
+    pub inlined: usize,
 }
 
 /// An argument of a call, with what was written for it.
@@ -77,11 +80,11 @@ impl<'a> Lowering<'a> {
         Typed::unknown()
     }
 
-    pub fn variables(&self) -> impl Iterator<Item = &Variable> {
+    pub fn variables(&self) -> impl Iterator<Item = &Variable<'a>> {
         self.frame.scopes.iter().rev().flat_map(|scope| scope.iter().rev())
     }
 
-    pub fn variable(&self, name: &str) -> Option<&Variable> {
+    pub fn variable(&self, name: &str) -> Option<&Variable<'a>> {
         self.variables().find(|variable| &*variable.name == name)
     }
 
@@ -91,17 +94,14 @@ impl<'a> Lowering<'a> {
 
     pub fn expr(&mut self, expr: &'a Expr) -> Typed {
         let spot = Spot::from(expr.position());
+        if let Some((item, kind)) = constant(expr) {
+            return Typed::new(Node::Constant(item), Shape::of(kind));
+        }
+        if self.closure(expr).is_some() && !matches!(expr, Expr::Variable(..)) {
+            return self.refuse(spot, closures::NO_VALUE);
+        }
         match expr {
-            Expr::Unit(_) => Typed::new(Node::EMPTY, Shape::EMPTY),
-            Expr::BoolConstant(truth, _) => constant(Value::Bool(*truth), Kind::Truth),
-            Expr::IntegerConstant(number, _) => constant(Value::Int(*number), Kind::Number),
-            Expr::CharConstant(character, _) => constant(Value::text(&character.to_string()), Kind::Text),
-            Expr::StringConstant(text, _) if text.is_empty() => Typed::new(Node::EMPTY, Shape::EMPTY),
-            Expr::StringConstant(text, _) => constant(Value::text(text), Kind::Text),
-            Expr::DynamicConstant(value, _) => match value.clone().try_cast::<Decimal>() {
-                Some(number) => constant(Value::Decimal(number), Kind::Number),
-                None => self.refuse(spot, "this kind of constant is not known here"),
-            },
+            Expr::DynamicConstant(..) => self.refuse(spot, "this kind of constant is not known here"),
             Expr::InterpolatedString(parts, _) => {
                 let nodes = parts.iter().map(|part| self.expr(part).node).collect();
                 Typed::new(Node::Join(nodes, spot), Shape::TEXT)
@@ -167,6 +167,10 @@ impl<'a> Lowering<'a> {
                 Some(Link::Name(name, at)) => self.setting(&name, at),
                 _ => self.begin("settings", spot),
             },
+            Expr::Variable(variable, ..) if self.closure(head).is_some() => match links.next() {
+                Some(Link::Call(call, at)) if call.name == "call" => self.apply(head, &call.args, at),
+                _ => self.refuse(spot, format!("`{}` is a function: {}", variable.1, closures::NO_VALUE)),
+            },
             Expr::Variable(variable, ..) => self.begin(&variable.1, spot),
             other => self.expr(other),
         };
@@ -217,6 +221,11 @@ impl<'a> Lowering<'a> {
             return self.refuse(spot, "a script has no modules");
         }
         let name = call.name.as_str();
+        if let Some(each) = closures::find(name).filter(|_| self.functions.get(name).is_none())
+            && call.args.iter().any(|argument| self.closure(argument).is_some())
+        {
+            return self.each(each, receiver, &call.args, spot);
+        }
         let changes = values::find(name).filter(|own| own.changes && self.functions.get(name).is_none());
         let mut arguments: Vec<Argument<'a>> = Vec::new();
         let mut target = None;
@@ -258,13 +267,11 @@ impl<'a> Lowering<'a> {
         self.function(name, arguments, spot)
     }
 
-    fn counts(&mut self, name: &str, given: usize, (least, most): (usize, usize), spot: Spot) -> bool {
-        if (least..=most).contains(&given) {
-            return true;
-        }
-        let count = if least == most { least.to_string() } else { format!("{least} to {most}") };
-        self.fault(spot, format!("`{name}` takes {count} values, not {given}"));
-        false
+    fn counts(&mut self, name: &str, given: usize, takes: (usize, usize), spot: Spot) -> bool {
+        let fault = miscounted(name, given, takes);
+        let fits = fault.is_none();
+        self.faults.extend(fault.map(|message| ExpressionFault::new(spot, message)));
+        fits
     }
 
     /// A function of scripts over lists, maps and texts.
@@ -297,7 +304,8 @@ impl<'a> Lowering<'a> {
             let own: Vec<String> = self.functions.names();
             let known = FUNCTIONS.iter().map(|function| function.name).chain(calls::CALLS.iter().map(|call| call.name));
             let known = known.chain(values::OWN.iter().map(|own| own.name)).chain(own.iter().map(String::as_str));
-            let hint = likely(name, known);
+            let each = closures::find(name).map(|_| format!("give it a function: list.{name}(|item| …)"));
+            let hint = each.or_else(|| likely(name, known));
             self.fault_with(spot, format!("there is no function `{name}`"), hint);
             return Typed::unknown();
         };
@@ -305,19 +313,10 @@ impl<'a> Lowering<'a> {
             return Typed::unknown();
         }
         self.check_named(function, &mut arguments);
-        let mut together = Kind::Empty;
-        for (index, argument) in arguments.iter().enumerate() {
-            let (wants, kind) = (function.wants_at(index), argument.typed.shape.kind());
-            if !wants.takes(kind) {
-                let message = format!("`{name}` takes {}, not {}", wants.word(), self.word(&argument.typed.shape));
-                self.fault(argument.spot, message);
-            }
-            if function.repeats {
-                match together.both(kind) {
-                    Some(both) => together = both,
-                    None => self.fault(argument.spot, format!("`{name}` takes values of one kind")),
-                }
-            }
+        let kinds = arguments.iter().map(|argument| (argument.typed.shape.kind(), self.word(&argument.typed.shape)));
+        let (together, misfits) = misfits(function, kinds);
+        for (index, message) in misfits {
+            self.fault(arguments.get(index).map_or(spot, |argument| argument.spot), message);
         }
         let shape = match (function.gives, arguments.first()) {
             (Gives::Kind(kind), _) => Shape::of(kind),
@@ -379,7 +378,7 @@ impl<'a> Lowering<'a> {
                 Typed::new(Node::Not(Box::new(inner.node), spot), Shape::TRUTH)
             }
             "-" | "+" => {
-                if !matches!(inner.shape.kind(), Kind::Any | Kind::Empty | Kind::Number | Kind::Days | Kind::Hours) {
+                if !takes_sign(inner.shape.kind()) {
                     let message = format!("`{sign}` cannot take {}", self.word(&inner.shape));
                     self.fault(spot, message);
                 }
@@ -421,14 +420,10 @@ impl<'a> Lowering<'a> {
     }
 }
 
-fn constant(value: Value, kind: Kind) -> Typed {
-    Typed::new(Node::Constant(Item::Value(value)), Shape::of(kind))
-}
-
 /// A text in quotes beside a date, a moment, a time or a record is one, where it can be read so.
 pub(super) fn dated(typed: Typed, beside: Kind) -> Typed {
     match literal(&typed.node).and_then(|text| read_as(text, beside)) {
-        Some(value) => constant(value, beside),
+        Some(value) => Typed::new(Node::Constant(Item::Value(value)), Shape::of(beside)),
         None => typed,
     }
 }

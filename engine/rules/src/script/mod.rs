@@ -1,7 +1,7 @@
 //! In charge of scripts: functions in Rhai's syntax that look at records, decide, and write.
 //! Reading order: `Script`, `ScriptPlace`, `Host` (what a script may ask); then `shape` (what the check knows), `parse`,
-//! `names`, `lower` and `statements` (tree to nodes, with all checks), `calls` and `ask` (functions of the host and their
-//! checks), `node`, `thing` (values while it runs), `run`, `fields` (reading), `places` (assigning), `act` (asking the host), `values` (lists, maps, texts), `limits`.
+//! `names`, `lower`, `statements`, `branches` and `closures` (tree to nodes, with all checks), `calls` and `ask` (functions of
+//! the host and their checks), `node`, `thing` (values while it runs), `run`, `control`, `fields` (reading), `places` (assigning), `act` (asking the host), `values` (lists, maps, texts), `limits`.
 //!
 //! The language is Rhai's, its meaning is that of expressions: the same operators, the same functions, the same kinds, so a
 //! condition means the same wherever it stands. Rhai's own evaluator would compare different kinds silently and needs
@@ -20,7 +20,10 @@ use crate::expr::{ExpressionFault, Kind};
 
 mod act;
 mod ask;
+mod branches;
 mod calls;
+mod closures;
+mod control;
 mod fields;
 mod host;
 mod limits;

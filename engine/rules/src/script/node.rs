@@ -54,6 +54,12 @@ pub(super) enum Node {
     /// The body, then whether once more.
     Do(Box<[Node; 2]>, Spot),
     For(Box<For>, Spot),
+    Switch(Box<Switch>, Spot),
+    Try(Box<Try>, Spot),
+    /// A function without a name, called.
+    Apply(Box<Lambda>, Vec<Node>, Spot),
+    /// A function without a name, called for the items of a list.
+    Each(Box<EachOf>, Spot),
     Break,
     Continue,
     Return(Box<Node>),
@@ -91,6 +97,78 @@ pub(super) enum Over {
     Items(Node),
     /// Whole numbers, with the last or without.
     Numbers { from: Node, to: Node, with_last: bool },
+}
+
+/// What is done by the value of something.
+#[derive(Clone, Debug)]
+pub(super) struct Switch {
+    pub value: Node,
+    /// In the order in which they are tried.
+    pub cases: Vec<Case>,
+    pub bodies: Vec<Node>,
+    pub otherwise: Node,
+}
+
+/// One value, or several, of a `switch`.
+#[derive(Clone, Debug)]
+pub(super) struct Case {
+    pub test: Test,
+    pub guard: Option<Node>,
+    /// Which of the bodies is run.
+    pub body: usize,
+}
+
+/// Which values a case is for; closed.
+#[derive(Clone, Debug)]
+pub(super) enum Test {
+    Same(Item),
+    /// Numbers, with the last or without.
+    Within {
+        from: Item,
+        to: Item,
+        with_last: bool,
+    },
+}
+
+/// Something that may fail, and what is done then.
+#[derive(Clone, Debug)]
+pub(super) struct Try {
+    pub body: Node,
+    /// Where it is put why it failed.
+    pub slot: Option<usize>,
+    pub catch: Node,
+}
+
+/// A function without a name, within the function that it stands in.
+#[derive(Clone, Debug)]
+pub(super) struct Lambda {
+    /// Where its arguments are put.
+    pub slots: Vec<usize>,
+    pub body: Node,
+}
+
+/// A list whose items are gone through by a function.
+#[derive(Clone, Debug)]
+pub(super) struct EachOf {
+    pub each: Each,
+    pub list: Node,
+    /// Where the list stands, where it is changed.
+    pub target: Option<Target>,
+    pub lambda: Lambda,
+    /// What `reduce` begins with.
+    pub start: Option<Node>,
+}
+
+/// What is made of a list by a function; closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Each {
+    Map,
+    Filter,
+    Some,
+    All,
+    Find,
+    Reduce,
+    Sort,
 }
 
 /// What is assigned to: a variable, or something within what `root` gives.
@@ -141,6 +219,10 @@ impl Node {
             | Self::Call(.., spot)
             | Self::Host(.., spot)
             | Self::Assign(.., spot)
+            | Self::Switch(_, spot)
+            | Self::Try(_, spot)
+            | Self::Apply(.., spot)
+            | Self::Each(_, spot)
             | Self::While(_, spot)
             | Self::Do(_, spot)
             | Self::For(_, spot) => Some(*spot),

@@ -4,8 +4,9 @@
 
 use std::sync::LazyLock;
 
-use rhai::{AST, Engine, OptimizationLevel, ParseErrorType};
+use rhai::{AST, Engine, ParseErrorType};
 
+use crate::expr::parse::closed;
 use crate::expr::{ExpressionFault, Spot};
 
 /// The longest script, in bytes.
@@ -18,23 +19,8 @@ const MAX_FUNCTIONS: usize = 100;
 const MAX_CHAIN: usize = 64;
 
 static PARSER: LazyLock<Engine> = LazyLock::new(|| {
-    // `new_raw` has no package, so no function, no module resolver, no printing.
-    let mut engine = Engine::new_raw();
-    engine
-        .set_optimization_level(OptimizationLevel::None)
-        .set_max_expr_depths(MAX_DEPTH, MAX_DEPTH)
-        .set_max_string_size(MAX_LENGTH)
-        .set_max_array_size(MAX_LENGTH)
-        .set_max_map_size(MAX_LENGTH)
-        .set_max_modules(0)
-        .set_max_functions(MAX_FUNCTIONS)
-        .set_allow_anonymous_fn(false)
-        .set_allow_switch_expression(false)
-        .disable_symbol("eval")
-        .disable_symbol("import")
-        .disable_symbol("export")
-        .disable_symbol("try")
-        .disable_symbol("throw");
+    let mut engine = closed(MAX_DEPTH, MAX_LENGTH);
+    engine.set_max_functions(MAX_FUNCTIONS).disable_symbol("import").disable_symbol("export");
     engine
 });
 
@@ -50,7 +36,6 @@ pub(super) fn parse(text: &str) -> Result<AST, ExpressionFault> {
         let message = match error.err_type() {
             ParseErrorType::ExprTooDeep => format!("a script may be nested {MAX_DEPTH} deep at most"),
             ParseErrorType::Reserved(word) => match word.as_str() {
-                "try" | "catch" | "throw" => "a script catches nothing: what fails ends it; write fail(\"…\") to end it yourself".to_owned(),
                 "import" | "export" => "a script has no modules".to_owned(),
                 word => format!("`{word}` cannot be used here"),
             },

@@ -51,7 +51,7 @@ impl<H: Host> Run<'_, H> {
     }
 
     /// The steps of a target, their keys made.
-    fn keys(&mut self, target: &Target, spot: Spot, locals: &mut Vec<Thing>) -> Result<Vec<Thing>, Flow<H::Fault>> {
+    pub fn keys(&mut self, target: &Target, spot: Spot, locals: &mut Vec<Thing>) -> Result<Vec<Thing>, Flow<H::Fault>> {
         let mut keys = Vec::with_capacity(target.steps.len());
         for step in &target.steps {
             keys.push(match step {
@@ -80,7 +80,7 @@ impl<H: Host> Run<'_, H> {
     }
 
     /// Puts something at a target: into a variable, within one, or into a field of a record.
-    fn put_at(
+    pub fn put_at(
         &mut self,
         target: &Target,
         keys: &[Thing],

@@ -331,6 +331,13 @@ impl<H: Host> Run<'_, H> {
                 Ok(last)
             }
             Node::While(..) | Node::Do(..) | Node::For(..) => self.repeat(node, locals),
+            Node::Switch(switch, spot) => self.switch(switch, *spot, locals),
+            Node::Try(attempt, spot) => self.attempt(attempt, *spot, locals),
+            Node::Apply(lambda, nodes, _) => {
+                let arguments = self.each(nodes, locals)?;
+                self.apply(lambda, arguments, locals)
+            }
+            Node::Each(each, spot) => self.each_of(each, *spot, locals),
             Node::Return(value) => {
                 let value = self.eval(value, locals)?;
                 Err(Flow::Return(value))
@@ -368,7 +375,7 @@ impl<H: Host> Run<'_, H> {
         }
     }
 
-    fn truth(&mut self, node: &Node, spot: Spot, locals: &mut Vec<Thing>) -> Result<bool, Flow<H::Fault>> {
+    pub fn truth(&mut self, node: &Node, spot: Spot, locals: &mut Vec<Thing>) -> Result<bool, Flow<H::Fault>> {
         match self.eval(node, locals)? {
             Thing::Item(item) => item.as_truth().map_err(|refusal| halt(spot, Halt::Refused(refusal))),
             other => Err(refuse(spot, format!("{} stands where true or false is asked", other.word()))),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use model::field::Role;
 use rhai::{AST, ASTFlags, ASTNode, Expr, OpAssignment, ScriptFuncDef, Stmt, StmtBlock};
 
+use super::closures::Closure;
 use super::lower::{Argument, Chain, Lowering, literal};
 use super::names::Typed;
 use super::node::{Body, For, Node, Over, Step, Target};
@@ -24,10 +25,12 @@ const MOST_PASSES: usize = 4;
 
 /// A variable in sight.
 #[derive(Clone, Debug)]
-pub(super) struct Variable {
+pub(super) struct Variable<'a> {
     pub name: Arc<str>,
     pub slot: usize,
     pub shape: Shape,
+    /// The function without a name that it is.
+    pub closure: Option<Closure<'a>>,
     /// Which one of the function it is, as written.
     ordinal: usize,
     is_constant: bool,
@@ -35,39 +38,47 @@ pub(super) struct Variable {
 
 /// What is known of the function that is being compiled.
 #[derive(Debug, Default)]
-pub(super) struct Frame {
-    pub scopes: Vec<Vec<Variable>>,
-    next: usize,
+pub(super) struct Frame<'a> {
+    pub scopes: Vec<Vec<Variable<'a>>>,
+    pub next: usize,
     slots: usize,
     declared: usize,
     /// What is put into each variable, as far as earlier passes saw it.
     widened: Vec<Shape>,
     has_widened: bool,
-    loops: usize,
-    gives: Option<Shape>,
+    pub loops: usize,
+    pub gives: Option<Shape>,
     /// The functions that it calls.
     calls: Vec<usize>,
 }
 
 /// The functions of a script as written.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Functions<'a>(Vec<Written<'a>>);
+pub(super) struct Functions<'a> {
+    named: Vec<Written<'a>>,
+    /// Those without a name, by the one that the parser gave them.
+    closures: Vec<Written<'a>>,
+}
 
 /// A function as written.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Written<'a> {
-    function: &'a ScriptFuncDef,
-    body: &'a [Stmt],
+    pub function: &'a ScriptFuncDef,
+    pub body: &'a [Stmt],
     spot: Spot,
 }
 
 impl<'a> Functions<'a> {
     pub fn get(&self, name: &str) -> Option<Written<'a>> {
-        self.0.iter().find(|written| written.function.name == name).copied()
+        self.named.iter().find(|written| written.function.name == name).copied()
+    }
+
+    pub fn closure(&self, name: &str) -> Option<Written<'a>> {
+        self.closures.iter().find(|written| written.function.name == name).copied()
     }
 
     pub fn names(&self) -> Vec<String> {
-        self.0.iter().map(|written| written.function.name.to_string()).collect()
+        self.named.iter().map(|written| written.function.name.to_string()).collect()
     }
 }
 
@@ -78,7 +89,10 @@ fn bodies(ast: &AST) -> Vec<Vec<Stmt>> {
     ast.walk(&mut |path: &[ASTNode<'_>]| {
         if let [ASTNode::Stmt(statement)] = path {
             let at = statement.position();
-            let index = spans.iter().position(|(from, to)| *from <= at && at <= *to);
+            // A function of one expression ends nowhere; others may stand within one another.
+            let alone = spans.iter().position(|(from, to)| to.is_none() && *from == at);
+            let around = spans.iter().enumerate().filter(|(_, (from, to))| *from <= at && at <= *to);
+            let index = alone.or_else(|| around.max_by_key(|(_, (from, _))| (from.line(), from.position())).map(|(index, _)| index));
             if let Some(body) = index.and_then(|index| bodies.get_mut(index)) {
                 body.push(Stmt::clone(statement));
             }
@@ -103,22 +117,27 @@ pub(super) struct Instance {
 pub(super) fn compile(place: ScriptPlace<'_>, text: &str) -> Result<(Vec<Body>, usize), Vec<ExpressionFault>> {
     let ast = parse::parse(text).map_err(|fault| vec![fault])?;
     let bodies = bodies(&ast);
-    let mut functions: Vec<Written<'_>> = Vec::new();
+    let mut functions = Functions::default();
     let mut faults = Vec::new();
     for (function, body) in ast.iter_fn_def().zip(&bodies) {
         let (name, spot) = (function.name.as_str(), Spot::from(function.body.start_position()));
+        if !model::name::is_name(name) && name.starts_with("anon$") {
+            functions.closures.push(Written { function, body, spot });
+            continue;
+        }
         if calls::find(name).is_some() || values::find(name).is_some() || functions::find(name).is_some() {
             faults.push(ExpressionFault::new(spot, format!("there is already a function `{name}`")));
-        } else if functions.iter().any(|there| there.function.name == name) {
+        } else if functions.get(name).is_some() {
             faults.push(ExpressionFault::new(spot, format!("there are several functions `{name}`")));
         }
-        functions.push(Written { function, body, spot });
+        functions.named.push(Written { function, body, spot });
     }
     if let Some(statement) = ast.statements().iter().find(|statement| !statement.is_noop()) {
         let message = "a script holds functions; what it does stands in fn run(record)";
         faults.push(ExpressionFault::new(Spot::from(statement.position()), message));
     }
-    let mut lowering = Lowering { place, functions: Functions(functions), instances: Vec::new(), frame: Frame::default(), faults: Vec::new() };
+    let mut lowering =
+        Lowering { place, functions, instances: Vec::new(), frame: Frame::default(), faults: Vec::new(), within: Vec::new(), inlined: 0 };
     let run = lowering.whole(&mut faults);
     if faults.is_empty()
         && let Some(run) = run
@@ -153,7 +172,7 @@ impl<'a> Lowering<'a> {
             }
         };
         all.extend(run);
-        for written in self.functions.0.clone() {
+        for written in self.functions.named.clone() {
             let function = written.function;
             if !self.instances.iter().any(|instance| *instance.name == *function.name) && function.name != "run" {
                 all.push(self.instance(written, vec![Shape::ANY; function.params.len()]));
@@ -233,7 +252,7 @@ impl<'a> Lowering<'a> {
         Typed::new(Node::Call(index, arguments.into_iter().map(|argument| argument.typed.node).collect(), spot), gives)
     }
 
-    fn declare(&mut self, name: &str, shape: Shape, is_constant: bool) -> usize {
+    pub fn declare(&mut self, name: &str, shape: Shape, is_constant: bool) -> usize {
         let frame = &mut self.frame;
         let (slot, ordinal) = (frame.next, frame.declared);
         frame.next += 1;
@@ -249,7 +268,7 @@ impl<'a> Lowering<'a> {
                 shape
             }
         };
-        let variable = Variable { name: name.into(), slot, shape, ordinal, is_constant };
+        let variable = Variable { name: name.into(), slot, shape, closure: None, ordinal, is_constant };
         if let Some(scope) = frame.scopes.last_mut() {
             scope.push(variable);
         }
@@ -286,7 +305,7 @@ impl<'a> Lowering<'a> {
         typed
     }
 
-    fn statements(&mut self, statements: &'a [Stmt]) -> Typed {
+    pub fn statements(&mut self, statements: &'a [Stmt]) -> Typed {
         let mut nodes = Vec::with_capacity(statements.len());
         let mut last = Shape::EMPTY;
         for statement in statements {
@@ -342,6 +361,10 @@ impl<'a> Lowering<'a> {
             }
             Stmt::Var(variable, flags, _) => {
                 let (name, value, _) = &**variable;
+                if let Some(closure) = self.closure(value) {
+                    self.name_closure(&name.name, closure);
+                    return nothing(Node::EMPTY);
+                }
                 let value = self.expr(value);
                 let slot = self.declare(&name.name, value.shape, flags.contains(ASTFlags::CONSTANT));
                 nothing(Node::Let(slot, Box::new(value.node)))
@@ -365,10 +388,13 @@ impl<'a> Lowering<'a> {
                 self.frame.gives = Some(gives);
                 nothing(Node::Return(Box::new(value.node)))
             }
-            Stmt::Switch(..) => {
-                self.fault(spot, "write if … else if …: there is no `switch` here");
-                Typed::unknown()
+            // `throw`
+            Stmt::Return(value, ..) => nothing(self.throw(value.as_deref(), spot)),
+            Stmt::Switch(switch, _) => {
+                let (value, cases) = &**switch;
+                self.switch(value, cases, spot)
             }
+            Stmt::TryCatch(flow, _) => nothing(self.attempt(flow, spot)),
             _ => {
                 self.fault(spot, "this cannot stand in a script");
                 Typed::unknown()
