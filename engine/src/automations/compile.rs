@@ -104,6 +104,7 @@ pub(crate) fn automation(
         given: c.given,
         hash,
         body,
+        spent: super::spent::Spent::default(),
     }
 }
 

@@ -16,7 +16,8 @@ use crate::error::Error;
 const SLICE: u32 = 200;
 
 impl Engine {
-    /// All automations: `{"data": [{"automation", "label", "app", "entity", "on", "off", "waiting", "failed", "dead", "last"}]}`.
+    /// All automations: `{"data": [{"automation", "label", "app", "entity", "on", "off", "waiting", "failed", "dead", "last",
+    /// "spent"}]}`; `spent` is what its scripts inside saves cost, in this process and since this revision.
     ///
     /// # Errors
     /// `Forbidden` without all rights.
@@ -41,6 +42,7 @@ impl Engine {
                         "waiting": tx.how_many(&RUN, &of(RunState::Waiting))?,
                         "failed": tx.how_many(&RUN, &of(RunState::Failed))?,
                         "dead": tx.how_many(&RUN, &of(RunState::Dead))?,
+                        "spent": plan.spent.told(),
                         "last": last.first().and_then(|row| Run::read(row)).map(|run| run.at),
                     }));
                 }

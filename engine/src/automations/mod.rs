@@ -20,6 +20,7 @@ pub(crate) mod runner;
 pub(crate) mod running;
 pub(crate) mod schedule;
 pub(crate) mod script;
+pub(crate) mod spent;
 pub(crate) mod steps;
 pub(crate) mod trigger;
 pub mod verbs;

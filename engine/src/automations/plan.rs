@@ -13,6 +13,7 @@ use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
 use super::compile::{self, Target};
+use super::spent::Spent;
 use super::steps::Action;
 use super::trigger::Trigger;
 
@@ -94,6 +95,8 @@ pub(crate) struct AutomationPlan {
     pub(crate) hash: String,
     /// The definition as it is kept.
     pub(crate) body: Json,
+    /// What its scripts cost that ran inside a save.
+    pub(crate) spent: Spent,
 }
 
 impl AutomationPlan {

@@ -47,6 +47,8 @@ struct Automation {
     failed: u64,
     dead: u64,
     last: String,
+    /// What its scripts inside saves cost.
+    spent: String,
     href: String,
     /// Where it is replayed on the past, where that can be.
     replay: Option<String>,
@@ -166,6 +168,7 @@ async fn list(state: &RuntimeState, page: &Page, query: &Query, failed: Option<&
                 waiting: one["waiting"].as_u64().unwrap_or_default(),
                 failed: one["failed"].as_u64().unwrap_or_default(),
                 dead: one["dead"].as_u64().unwrap_or_default(),
+                spent: spent(cx, &one["spent"]),
                 last: moment(one, "last").map(|at| local(cx, at)).unwrap_or_default(),
                 href: format!("/admin/automations/runs?automation={}", text(one, "automation")),
                 replay: ["record", "stage"]
@@ -184,6 +187,14 @@ async fn list(state: &RuntimeState, page: &Page, query: &Query, failed: Option<&
         error: failed.map(|error| told(error, &cx.locale).1),
     };
     Ok(env::page(failed.map_or(StatusCode::OK, |error| told(error, &cx.locale).0), "automations.html", &context))
+}
+
+/// What scripts inside saves cost, in words.
+fn spent(cx: &Ctx, json: &Json) -> String {
+    let Some(times) = json["times"].as_u64() else { return String::new() };
+    let milliseconds = |key: &str| format!("{:.1}", json[key].as_f64().unwrap_or_default());
+    let words = env::text(&cx.locale, "spent_in_saves").replace("{times}", &times.to_string());
+    words.replace("{each}", &milliseconds("milliseconds")).replace("{longest}", &milliseconds("longest"))
 }
 
 /// Switches an automation on or off.

@@ -85,7 +85,13 @@ pub(super) fn cell(cx: &Ctx, def: &EntityDef, path: &str, row: &Json) -> Cell {
             let color = value.as_str().and_then(|name| stage_doc(cx, far, field, name)).and_then(|stage| stage.color.clone());
             Cell { text: plain(cx, far, field, value), color, ..Cell::default() }
         }
-        _ => Cell { text: plain(cx, far, field, value), href: reached(field, value), is_number: is_number(field), color: missed(field, path, row), ..Cell::default() },
+        _ => Cell {
+            text: plain(cx, far, field, value),
+            href: reached(field, value),
+            is_number: is_number(field),
+            color: missed(field, path, row),
+            ..Cell::default()
+        },
     }
 }
 

@@ -30,6 +30,29 @@ async fn last_run(app: &App) -> Json {
     admin.get(&format!("/automations/runs/{}", runs["data"][0]["id"].as_str().expect("a run"))).await.ok(200)
 }
 
+/// A script that tries two things, of which the second is refused, and then does a third.
+async fn tried(app: &App, run: &str) {
+    let script = "fn run(record) {
+        if record.name != \"first\" { return; }
+        try {
+            create(\"thing\", #{ name: \"second\" });
+            create(\"thing\", #{ count: 1 });
+        } catch (why) {
+            record.count = why.len();
+        }
+        create(\"thing\", #{ name: \"third\" });
+    }";
+    app.install_files(files(script, &on_created(run))).await;
+    let id = app.admin().create_id("scr.thing", json!({"name": "first"})).await;
+    app.engine.run_due().await.expect("done");
+    let things = app.admin().find("scr.thing", json!({"all": []})).await;
+    let mut names = tests::client::column(&things, "name");
+    names.sort();
+    assert_eq!(names, ["first", "third"]);
+    let told = app.admin().read("scr.thing", &id).await["count"].as_u64();
+    assert!(told.is_some_and(|told| told > 5), "{told:?}");
+}
+
 on_both! {
     /// A run tells what its script assigned, gave, noted and used up.
     async fn the_cost_of_a_script_is_shown(app) {
@@ -51,6 +74,34 @@ on_both! {
         assert!(data["milliseconds"].as_f64().is_some_and(|took| took > 0.0), "{run}");
         let thing = app.admin().read("scr.thing", &id).await;
         assert_eq!((&thing["count"], &thing["price"]), (&json!(1), &json!(0.3)));
+    }
+
+    /// What a script inside saves costs is summed up with its automation, refusals too.
+    async fn the_cost_of_saves_is_summed_up(app) {
+        let script = "fn run(record) {
+            if record.name == \"bad\" { throw \"no\"; }
+            record.count = [1, 2].map(|x| x + 1).reduce(|sum, x| sum + x, 0);
+        }";
+        app.install_files(files(script, &on_created("before"))).await;
+        let admin = app.admin();
+        assert_eq!(admin.create("scr.thing", json!({"name": "good"})).await["count"], 5);
+        admin.post("/records/scr.thing", json!({"name": "bad"})).await.problem(422, "script_failed");
+        let all = admin.get("/automations").await.ok(200);
+        let act = all["data"].as_array().expect("automations").iter().find(|one| one["automation"] == "scr.act").expect("ours").clone();
+        assert_eq!((&act["spent"]["times"], &act["spent"]["failed"]), (&json!(2), &json!(1)), "{act}");
+        assert!(act["spent"]["operations"].as_f64().is_some_and(|used| used > 5.0), "{act}");
+        assert!(act["spent"]["longest"].as_f64() >= act["spent"]["milliseconds"].as_f64(), "{act}");
+        app.ann().await.get("/automations").await.is(403);
+    }
+
+    /// What a script tried and could not is undone, in the database, too; what comes after it is kept.
+    async fn what_was_tried_is_undone(app) {
+        tried(&app, "after").await;
+    }
+
+    /// The same inside a save.
+    async fn what_was_tried_is_undone_inside_a_save(app) {
+        tried(&app, "before").await;
     }
 
     /// One without end is ended, tells where and what it used, and is tried again later; nothing of it stays.

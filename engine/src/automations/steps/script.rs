@@ -1,6 +1,7 @@
 //! In charge of `script`: a script of the app, with the record, what was asked, and a budget.
 //! Invariant: acts with the rights of whoever set the run off, unless the document says otherwise.
-//! Invariant: what it cost and noted is shown in the history of its run, whether it ended well or not.
+//! Invariant: what it cost and noted is shown in the history of its run, whether it ended well or not; what one inside a save
+//! cost is summed up with its automation.
 
 use std::time::{Duration, Instant};
 
@@ -98,6 +99,9 @@ impl Action for Calling {
             Ok(done) => done.changes.iter().try_for_each(|change| write(&seat, change)).map(|()| done),
             Err(stop) => Err(refusal(&seat, stop)),
         };
+        if running.run.is_none() {
+            running.plan.spent.add(cost, begun.elapsed(), written.is_err());
+        }
         if running.run.is_none() && !log.is_empty() {
             tracing::info!(script = %self.name, automation = %running.plan.name, ?log, "a script noted");
         }
