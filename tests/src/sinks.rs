@@ -39,6 +39,8 @@ pub enum Mood {
     Status(u16, &'static str),
     /// 200 and more than anybody wants to read.
     Endless,
+    /// 200 and an answer of 10 MB, a few bytes at a time.
+    Slow,
 }
 
 /// A web server.
@@ -117,6 +119,12 @@ async fn exchange(mut stream: TcpStream, calls: &Mutex<Vec<Call>>, moods: &Mutex
         Mood::Status(status, header) => {
             write.write_all(format!("HTTP/1.1 {status} So\r\n{header}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").as_bytes()).await
         }
+        Mood::Slow => {
+            write.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10485760\r\nconnection: close\r\n\r\n").await?;
+            // Never again within anybody's patience: the line stays open until the other side hangs up.
+            write.write_all(b"xxxx").await?;
+            read.read_to_end(&mut body).await.map(drop)
+        }
         Mood::Endless => {
             write.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").await?;
             let chunk = vec![b'x'; 64 << 10];
@@ -165,6 +173,19 @@ impl MailSink {
 
     /// Who signed the certificate of a secured one. The key beside it opens nothing but these tests.
     pub const CA: &'static [u8] = include_bytes!("tls/ca.pem");
+
+    /// Starts one that takes connections and never says a word.
+    pub async fn start_silent() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address").to_string();
+        let task = tokio::spawn(async move {
+            let mut held = Vec::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                held.push(stream);
+            }
+        });
+        Self { address, heard: Arc::default(), task }
+    }
 
     async fn begin(tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");

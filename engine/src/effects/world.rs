@@ -33,6 +33,8 @@ pub struct Reach {
     pub smtp_ca: Option<Vec<u8>>,
     /// Whether addresses of private networks may be spoken to.
     pub allow_private: bool,
+    /// How long an answer is waited for; ten seconds where absent.
+    pub patience: Option<Duration>,
 }
 
 /// The world.
@@ -41,6 +43,7 @@ pub struct World {
     from: Option<Mailbox>,
     http: reqwest::Client,
     allow_private: bool,
+    patience: Duration,
 }
 
 impl World {
@@ -54,8 +57,9 @@ impl World {
             Some(text) => Some(text.parse::<Mailbox>().map_err(|error| wrong("the address that mails come from", &error))?),
             None => None,
         };
+        let patience = reach.patience.unwrap_or(TIMEOUT);
         let smtp = match &reach.smtp {
-            Some(url) => Some(Arc::new(mailer(url, reach.smtp_ca.as_deref()).map_err(|error| wrong("the mail server", &error))?)),
+            Some(url) => Some(Arc::new(mailer(url, reach.smtp_ca.as_deref(), patience).map_err(|error| wrong("the mail server", &error))?)),
             None => None,
         };
         let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
@@ -68,17 +72,17 @@ impl World {
             .tls_backend_preconfigured(tls)
             .no_proxy()
             .redirect(Policy::none())
-            .timeout(TIMEOUT)
+            .timeout(patience)
             .dns_resolver(Judging { allow_private: reach.allow_private })
             .user_agent("trellis")
             .build()
             .map_err(|error| wrong("HTTP", &error))?;
-        Ok(Self { smtp, from, http, allow_private: reach.allow_private })
+        Ok(Self { smtp, from, http, allow_private: reach.allow_private, patience })
     }
 }
 
-fn mailer(url: &str, ca: Option<&[u8]>) -> Result<AsyncSmtpTransport<Tokio1Executor>, lettre::transport::smtp::Error> {
-    let mut builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(url)?.timeout(Some(TIMEOUT));
+fn mailer(url: &str, ca: Option<&[u8]>, patience: Duration) -> Result<AsyncSmtpTransport<Tokio1Executor>, lettre::transport::smtp::Error> {
+    let mut builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(url)?.timeout(Some(patience));
     if let Some(ca) = ca {
         let host = reqwest::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
         let parameters = TlsParameters::builder(host).add_root_certificate(Certificate::from_pem(ca)?).build()?;
@@ -108,11 +112,11 @@ impl Resolve for Judging {
 
 impl Outside for World {
     fn mail(&self, mail: Mail) -> BoxFuture<'static, Result<(), Refused>> {
-        let (smtp, from) = (self.smtp.clone(), self.from.clone());
+        let (smtp, from, patience) = (self.smtp.clone(), self.from.clone(), self.patience);
         Box::pin(async move {
             let (Some(smtp), Some(from)) = (smtp, from) else { return Err(Refused::later("no mail server is set up")) };
             let message = written(&mail, from)?;
-            match tokio::time::timeout(TIMEOUT * 3, smtp.send(message)).await {
+            match tokio::time::timeout(patience * 3, smtp.send(message)).await {
                 Ok(Ok(_)) => Ok(()),
                 Ok(Err(error)) if error.is_permanent() => Err(Refused::for_good(error.to_string())),
                 Ok(Err(error)) => Err(Refused::later(error.to_string())),
@@ -122,7 +126,7 @@ impl Outside for World {
     }
 
     fn send(&self, request: Request) -> BoxFuture<'static, Result<Answer, Refused>> {
-        let (http, allow_private) = (self.http.clone(), self.allow_private);
+        let (http, allow_private, patience) = (self.http.clone(), self.allow_private, self.patience);
         Box::pin(async move {
             let url = reqwest::Url::parse(&request.url).map_err(|error| Refused::for_good(format!("the address is none: {error}")))?;
             let address = url.host_str().and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
@@ -134,7 +138,7 @@ impl Outside for World {
             for (name, value) in &request.headers {
                 asked = asked.header(name, value);
             }
-            tokio::time::timeout(TIMEOUT, exchange(asked)).await.unwrap_or_else(|_| Err(Refused::later("no answer in time")))
+            tokio::time::timeout(patience, exchange(asked)).await.unwrap_or_else(|_| Err(Refused::later("no answer in time")))
         })
     }
 }

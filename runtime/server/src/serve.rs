@@ -62,7 +62,13 @@ fn world(options: &Serve) -> Result<World, Refusal> {
     if options.smtp.is_some() != options.mail_from.is_some() {
         return Err(Refusal::Wrong("--smtp and --mail-from go together".to_owned()));
     }
-    let reach = Reach { smtp: options.smtp.clone(), mail_from: options.mail_from.clone(), smtp_ca, allow_private: options.allow_private_addresses };
+    let reach = Reach {
+        smtp: options.smtp.clone(),
+        mail_from: options.mail_from.clone(),
+        smtp_ca,
+        allow_private: options.allow_private_addresses,
+        patience: None,
+    };
     World::new(&reach).map_err(|error| Refusal::Wrong(error.to_string()))
 }
 

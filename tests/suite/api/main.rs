@@ -18,6 +18,7 @@ mod clocks;
 mod conversions;
 mod duplicates;
 mod exchange;
+mod faults;
 mod files;
 mod followers;
 mod history;
