@@ -5,7 +5,7 @@ use chrono::{DateTime, Duration, Utc};
 use serde_json::{Value as Json, json};
 use store::Tx;
 use store::system::timer::{self, Timer};
-use store::system::{form_link, idempotency, outbox, run};
+use store::system::{form_link, form_sender, idempotency, outbox, run};
 
 use crate::Engine;
 use crate::ctx::Ctx;
@@ -20,6 +20,8 @@ const AT_ONCE: u32 = 200;
 const HOUR: u32 = 3;
 /// How long a key of a request is known.
 const KEYS: Duration = Duration::days(2);
+/// How long it is known who sent public forms.
+const SENDERS: Duration = Duration::hours(2);
 /// How long runs and effects are kept where no setting says.
 const KEPT_DAYS: i64 = 90;
 
@@ -78,6 +80,7 @@ fn sweep(cx: &Ctx, tx: &Tx) -> Result<bool, Error> {
         outbox::sweep(tx, before, AT_ONCE)?,
         idempotency::sweep(tx, cx.now - KEYS, AT_ONCE)?,
         form_link::sweep(tx, before, AT_ONCE)?,
+        form_sender::sweep(tx, cx.now - SENDERS, AT_ONCE)?,
     ];
     Ok(swept.contains(&u64::from(AT_ONCE)))
 }

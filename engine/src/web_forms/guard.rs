@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, Duration, Utc};
 use parking_lot::Mutex;
+use store::system::form_sender;
 
 use crate::Engine;
 use crate::error::Error;
@@ -63,45 +64,49 @@ impl Engine {
         once.try_into().map(Token).map_err(|_| Trap::Stale)
     }
 
-    /// Takes note that `address` sends a form.
+    /// Takes note that `address` sends a form; all servers of a workspace count together.
     ///
     /// # Errors
     /// `RateLimited` where it has done so too often within the hour.
-    pub fn form_sent_from(&self, form: &super::FormPlan, address: IpAddr) -> Result<(), Error> {
-        self.form_limits().count(&form.name, address, form.per_hour(), self.now())
+    pub async fn form_sent_from(&self, form: &super::FormPlan, address: IpAddr) -> Result<(), Error> {
+        let (now, sender) = (self.now(), crate::auth::network(address));
+        let refused = |until: DateTime<Utc>| {
+            let wait = (until - now).num_seconds().max(0);
+            Error::RateLimited { retry_after: u64::try_from(wait).unwrap_or_default() + 1 }
+        };
+        // Who was turned away already costs the database nothing more.
+        if let Some(until) = self.form_limits().refused(&form.name, sender, now) {
+            return Err(refused(until));
+        }
+        let (name, most) = (form.name.clone(), form.per_hour());
+        let told = self.store().write(move |tx| Ok::<_, Error>(form_sender::count(tx, &name, &sender.to_string(), most, now)?)).await?;
+        match told {
+            None => Ok(()),
+            Some(until) => {
+                self.form_limits().refuse(&form.name, sender, until);
+                Err(refused(until))
+            }
+        }
     }
 }
 
-/// One sender of one form within an hour.
-struct Window {
-    count: u32,
-    since: DateTime<Utc>,
-}
-
-/// Counts who sends which form.
+/// Who was turned away by this server, and until when.
 #[derive(Default)]
-pub(crate) struct Limits(Mutex<HashMap<(String, IpAddr), Window>>);
+pub(crate) struct Limits(Mutex<HashMap<(String, IpAddr), DateTime<Utc>>>);
 
 impl Limits {
-    fn count(&self, form: &str, address: IpAddr, per_hour: u32, now: DateTime<Utc>) -> Result<(), Error> {
-        let hour = Duration::hours(1);
-        let mut seen = self.0.lock();
-        if seen.len() > REMEMBERED {
-            seen.retain(|_, window| now - window.since < hour);
-            if seen.len() > REMEMBERED {
-                seen.clear();
-            }
+    fn refused(&self, form: &str, sender: IpAddr, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let until = self.0.lock().get(&(form.to_owned(), sender)).copied()?;
+        // A clock that was set back does not lock anybody out for longer.
+        (until > now && until - now <= Duration::hours(1)).then_some(until)
+    }
+
+    fn refuse(&self, form: &str, sender: IpAddr, until: DateTime<Utc>) {
+        let mut refused = self.0.lock();
+        if refused.len() >= REMEMBERED {
+            refused.clear();
         }
-        let window = seen.entry((form.to_owned(), crate::auth::network(address))).or_insert(Window { count: 0, since: now });
-        if now - window.since >= hour {
-            *window = Window { count: 0, since: now };
-        }
-        if window.count >= per_hour {
-            let wait = (window.since + hour - now).num_seconds().max(0);
-            return Err(Error::RateLimited { retry_after: u64::try_from(wait).unwrap_or_default() + 1 });
-        }
-        window.count += 1;
-        Ok(())
+        refused.insert((form.to_owned(), sender), until);
     }
 }
 
@@ -112,16 +117,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_sender_is_slowed_and_others_are_not() {
+    fn who_is_turned_away_is_remembered_for_an_hour_at_most() {
         let limits = Limits::default();
         let (one, other) = (IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9)), IpAddr::V4(Ipv4Addr::new(203, 0, 113, 10)));
-        let now = DateTime::UNIX_EPOCH;
-        for _ in 0..3 {
-            limits.count("a.contact", one, 3, now).expect("within the hour's share");
-        }
-        assert!(matches!(limits.count("a.contact", one, 3, now + Duration::minutes(20)), Err(Error::RateLimited { retry_after: 2_401 })));
-        limits.count("a.contact", other, 3, now).expect("another sender");
-        limits.count("a.other", one, 3, now).expect("another form");
-        limits.count("a.contact", one, 3, now + Duration::hours(1)).expect("another hour");
+        let now = DateTime::UNIX_EPOCH + Duration::days(1);
+        let until = now + Duration::minutes(40);
+        limits.refuse("a.contact", one, until);
+        assert_eq!(limits.refused("a.contact", one, now), Some(until));
+        assert_eq!(limits.refused("a.contact", one, until), None);
+        assert_eq!(limits.refused("a.contact", other, now), None);
+        assert_eq!(limits.refused("a.other", one, now), None);
+        assert_eq!(limits.refused("a.contact", one, now - Duration::hours(2)), None);
     }
 }

@@ -9,6 +9,7 @@ use rules::expr::{Given, Place, Use};
 use rules::query::{Path, SystemView, resolve_path};
 use rules::value::CompiledValue;
 
+use super::choices::ChoicePlan;
 use crate::records::duplicates::DuplicatePlan;
 use crate::times::Span;
 
@@ -38,6 +39,8 @@ pub struct FormPlan {
     pub(crate) duplicate: Option<(DuplicatePlan, DuplicateThen)>,
     /// The names of the address that its values look at.
     pub(crate) asks: Vec<String>,
+    /// The records that may be chosen, by the reference.
+    pub(crate) choices: IndexMap<Name, ChoicePlan>,
 }
 
 /// One input of a form, as a page shows it.
@@ -112,9 +115,18 @@ impl FormPlan {
             span
         });
         let shown = doc.show.iter().filter_map(|name| def.find(name.as_str())).map(|field| field.id).collect();
+        let mut choices = IndexMap::new();
+        for (name, input) in &doc.fields {
+            let at = format!("{at}/fields/{name}/choose");
+            if let (Some(choice), Some(field)) = (&input.choose, def.find(name.as_str()))
+                && let Some(plan) = ChoicePlan::compile(schema, field, choice, &at, faults)
+            {
+                choices.insert(name.clone(), plan);
+            }
+        }
         let asks = doc.values.values().flat_map(|spec| asked(&serde_json::to_value(spec).unwrap_or_default())).collect();
         let inputs = doc.inputs();
-        Self { name, app: app.to_owned(), entity: def.id, doc: doc.clone(), inputs, shown, verify, lasts, values, duplicate, asks }
+        Self { name, app: app.to_owned(), entity: def.id, doc: doc.clone(), inputs, shown, verify, lasts, values, duplicate, asks, choices }
     }
 
     /// The inputs in order.
@@ -126,6 +138,12 @@ impl FormPlan {
     #[must_use]
     pub fn lists(&self, name: &str) -> bool {
         self.inputs.contains_key(name)
+    }
+
+    /// Whether a visitor may choose a record for the field called `name`.
+    #[must_use]
+    pub fn opens(&self, name: &str) -> bool {
+        self.choices.contains_key(name)
     }
 
     /// Whether it is about a record that is there.

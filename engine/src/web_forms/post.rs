@@ -193,6 +193,7 @@ pub(super) fn checked(
             faults.push(Violation::of_field(name, Code::Required, Message::new("required")));
         }
     }
+    faults.extend(super::choices::refused(&preview, plan, &values)?);
     for fault in row.faults {
         let fault = shown(plan, fault);
         if !faults.iter().any(|there| there.field == fault.field && there.code == fault.code && there.field.is_some()) {

@@ -21,7 +21,10 @@ pub(super) fn again(w: &Writer<'_>, plan: &FormPlan, def: &EntityDef, record: Uu
     let mut text = Message::new("form_sent_again").with("form", label(plan, &locale)).text(&locale);
     for offered in plan.offered(def) {
         let field = offered.field;
-        let said = field.typed.as_ref().map(|typed| typed.text(field.cells(cells), TextContext { locale: &locale, zone: w.cx.workspace_zone() }));
+        let said = match super::choices::said(w, plan, field, cells)? {
+            Some(chosen) => Some(chosen),
+            None => field.typed.as_ref().map(|typed| typed.text(field.cells(cells), TextContext { locale: &locale, zone: w.cx.workspace_zone() })),
+        };
         if let Some(said) = said.filter(|said| !said.is_empty()) {
             let said: String = said.chars().take(LONGEST).collect();
             text.push_str(&format!("\n{}: {said}", field.doc.label(field.name.as_str(), &locale)));

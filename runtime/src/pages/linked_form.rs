@@ -2,6 +2,8 @@
 //! Invariant: a link that does not work is answered alike, whatever ended it; where the form asks who the visitor is, nothing is
 //! shown before.
 
+use std::sync::Arc;
+
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -88,7 +90,7 @@ pub(super) async fn send(
     if facts.foreign && embedding(&parts.headers, &plan).is_none() {
         return Err(Problem::of(Code::Forbidden, Message::new("csrf")));
     }
-    if let Err(error) = state.engine().form_sent_from(&plan, facts.client.address) {
+    if let Err(error) = state.engine().form_sent_from(&plan, facts.client.address).await {
         return too_often(&cx, &plan, error, false);
     }
     let bytes = body::read(&parts.headers, body, MOST).await?;
@@ -126,7 +128,7 @@ pub(super) async fn send(
 async fn finish(
     state: &RuntimeState,
     cx: &Ctx,
-    plan: &FormPlan,
+    plan: &Arc<FormPlan>,
     query: &Query,
     secret: &str,
     sent: &Query,

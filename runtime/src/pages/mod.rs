@@ -71,6 +71,7 @@ pub(crate) fn router() -> Router<RuntimeState> {
         .route("/favicon.ico", get(assets::icon))
         .route("/f/{form}", get(web_form::show).post(web_form::send).options(web_form::preflight))
         .route("/f/{form}/thanks", get(web_form::thanks))
+        .route("/f/{form}/choices/{field}", get(web_form::choices))
         .route("/f/{form}/{link}", get(linked_form::show).post(linked_form::send))
         .route("/a/{app}/view/{view}", get(list::view))
         .route("/a/{app}/view/{view}/place/{id}", post(calendar::place))

@@ -3,6 +3,8 @@
 //! Invariant: what was entered comes back with each fault beside its input; what a visitor did not enter never comes back.
 //! Invariant: what fell into a trap is answered like a good sending.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
@@ -156,7 +158,7 @@ pub(super) async fn render(
     state: &RuntimeState,
     status: StatusCode,
     cx: &Ctx,
-    plan: &FormPlan,
+    plan: &Arc<FormPlan>,
     query: &Query,
     entered: Entered,
     linked: Option<Linked>,
@@ -181,7 +183,14 @@ pub(super) async fn render(
             None => String::new(),
         };
         let is_chosen = |option: &String| entered.texts.contains_key(&format!("{name}:{option}"));
-        let options = control::options(cx, def, field, "");
+        let (kind, options) = match (kind, plan.opens(name)) {
+            ("reference", true) => {
+                let chosen = state.engine().form_choices(cx, plan, name, None).await?;
+                ("select", chosen.into_iter().map(|choice| (choice.id.to_string(), choice.text)).collect())
+            }
+            ("reference", false) => continue,
+            (kind, _) => (kind, control::options(cx, def, field, "")),
+        };
         inputs.push(Entry {
             name: name.to_owned(),
             label: offered.input.label.as_ref().map_or_else(|| label_of(cx, field), |_| label(offered.input.label.as_ref(), name, &cx.locale)),
@@ -286,6 +295,20 @@ pub(super) async fn show(State(state): State<RuntimeState>, Path(form): Path<Str
     Ok(render(&state, StatusCode::OK, &cx, &plan, &query, Entered::default(), None).await?)
 }
 
+/// `{"data": [{"id", "text"}]}`: the records that a visitor may choose for a field, those with `q` in their text.
+pub(super) async fn choices(
+    State(state): State<RuntimeState>,
+    Path((form, field)): Path<(String, String)>,
+    query: Query,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    query.only(&["q"])?;
+    let (cx, plan) = state.engine().visit(&form, "en")?;
+    let found = state.engine().form_choices(&cx, &plan, &field, query.filled("q")).await?;
+    let data: Vec<_> = found.iter().map(|choice| json!({"id": choice.id, "text": choice.text})).collect();
+    Ok(allowed_from(embedding(&headers, &plan).as_deref(), answer::ok(&json!({"data": data}))))
+}
+
 /// What a visitor reads at the end.
 pub(super) async fn thanks(State(state): State<RuntimeState>, Path(form): Path<String>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
@@ -334,7 +357,7 @@ pub(super) async fn send(State(state): State<RuntimeState>, Path(form): Path<Str
     if facts.foreign && origin.is_none() {
         return Err(Problem::of(Code::Forbidden, Message::new("csrf")));
     }
-    if let Err(error) = state.engine().form_sent_from(&plan, facts.client.address) {
+    if let Err(error) = state.engine().form_sent_from(&plan, facts.client.address).await {
         return too_often(&cx, &plan, error, is_json);
     }
     let sending = Sending { state: &state, cx: &cx, plan: &plan, query: &query, at_once: origin.is_some() };
@@ -356,7 +379,7 @@ pub(super) fn too_often(cx: &Ctx, plan: &FormPlan, error: Error, is_json: bool) 
 struct Sending<'a> {
     state: &'a RuntimeState,
     cx: &'a Ctx,
-    plan: &'a FormPlan,
+    plan: &'a Arc<FormPlan>,
     query: &'a Query,
     /// Whether it may come without having been shown by us: from a page that the form names.
     at_once: bool,

@@ -54,6 +54,31 @@ async fn install(app: &App, more: Json) {
     app.install_files(files.into_iter().map(|(path, json)| (path.to_owned(), json.to_string().into_bytes())).collect()).await;
 }
 
+/// An app with products and orders, with a form for an order that has these inputs.
+fn products(fields: &Json) -> Vec<(String, Vec<u8>)> {
+    let files = [
+        ("app.json", json!({"name": "shop", "label": "Shop", "version": "1.0.0", "format": 1, "requires": {"core": "^1"}, "locales": ["en"]})),
+        (
+            "entities/product.json",
+            json!({"label": "Product", "title": "{{ name }} {{ cost }}", "fields": {
+                "name": {"kind": "text", "required": true}, "cost": {"kind": "integer"}, "active": {"kind": "boolean"}}}),
+        ),
+        (
+            "entities/order.json",
+            json!({"label": "Order", "title": "{{ name }}", "owner": "optional", "fields": {
+                "name": {"kind": "text"}, "product": {"kind": "reference", "to": "product"}}}),
+        ),
+        ("web_forms/order.json", json!({"on": "new", "entity": "order", "fields": fields})),
+    ];
+    files.into_iter().map(|(path, json)| (path.to_owned(), json.to_string().into_bytes())).collect()
+}
+
+async fn install_products(app: &App) {
+    let active = json!({"field": "active", "op": "=", "value": true});
+    let fields = json!({"name": {"required": true}, "product": {"choose": {"filter": active, "show": "name"}}});
+    app.install_files(products(&fields)).await;
+}
+
 /// An app with offers, each with a link by which the customer accepts it.
 async fn install_offers(app: &App) {
     let files = [
@@ -341,5 +366,56 @@ on_both! {
         show(&app, &binned).await.is(404);
         app.clock.set(app.engine.now() + Duration::days(14));
         show(&app, &late).await.is(404);
+    }
+
+    /// A visitor chooses among the records that the form opens, by the field that it shows; nothing is told of others.
+    async fn references_are_chosen_among_what_the_form_opens(app) {
+        install_products(&app).await;
+        let admin = app.admin();
+        let product = async |name: &str, active: bool| admin.create_id("shop.product", json!({"name": name, "cost": 5, "active": active})).await;
+        let (lamp, table, secret) = (product("Lamp", true).await, product("Table", true).await, product("Secret lamp", false).await);
+        let choices = async |query: &str| {
+            let nobody = app.nobody();
+            nobody.send(nobody.request(Method::GET, &format!("//f/shop.order/choices/{query}"))).await
+        };
+        let all = choices("product").await.ok(200);
+        assert_eq!(all, json!({"data": [{"id": lamp, "text": "Lamp"}, {"id": table, "text": "Table"}]}));
+        assert_eq!(choices("product?q=LAM").await.ok(200), json!({"data": [{"id": lamp, "text": "Lamp"}]}));
+        assert_eq!(choices("product?q=secret").await.ok(200), json!({"data": []}));
+        choices("product?filter=x").await.is(400);
+        for closed in ["name", "owner", "nothing"] {
+            choices(closed).await.problem(404, "not_found");
+        }
+        let page = show(&app, "//f/shop.order").await.text();
+        assert!(page.contains(&format!("<option value=\"{lamp}\">Lamp</option>")) && !page.contains("Secret"), "{page}");
+        let order = async |product: &str| {
+            let nobody = app.nobody();
+            nobody.send(nobody.request(Method::POST, "//f/shop.order").json(&json!({"name": "Wei", "product": product}))).await
+        };
+        // What is closed and what is not there are answered alike.
+        let refused = order(&secret).await;
+        refused.problem(422, "bad_reference");
+        let absent = order("00000000-0000-7000-8000-000000000000").await;
+        assert_eq!(refused.json()["errors"], absent.json()["errors"]);
+        order("Lamp").await.is(422);
+        order(&lamp).await.is(200);
+        let orders = admin.find("shop.order", json!({"all": []})).await;
+        assert_eq!(tests::client::column(&orders, "product"), [lamp]);
+    }
+
+    /// A form that takes a reference says which records it opens.
+    async fn a_reference_without_its_choices_is_not_published(app) {
+        for (fields, wanted) in [
+            (json!({"product": {}}), "say which records"),
+            (json!({"product": {"choose": {"filter": {"all": []}, "show": "nothing"}}}), "no field `nothing`"),
+            (json!({"product": {"choose": {"filter": {"all": []}, "show": "cost"}}}), "no text that can be searched"),
+            (json!({"product": {"choose": {"filter": {"field": "colour", "op": "is_set"}, "show": "name"}}}), "colour"),
+            (json!({"name": {"choose": {"filter": {"all": []}, "show": "name"}}}), "is no reference"),
+        ] {
+            let admin = app.admin();
+            let zip = tests::folders::zip(&products(&fields));
+            let answer = admin.send(admin.request(Method::POST, "/design/apps").header("content-type", "application/zip").body(zip)).await;
+            assert!(!answer.status.is_success() && answer.text().contains(wanted), "{fields}: {}", answer.text());
+        }
     }
 }

@@ -3,10 +3,11 @@
 use super::checking::Checking;
 use super::fields::is_computed;
 use super::world::Known;
-use crate::doc::{FormOn, WebForm};
+use crate::doc::{FormOn, WebForm, WebFormField};
 use crate::name::Name;
 
-/// The kinds of fields that a visitor may enter: plain values, none that opens a list of records or takes a file.
+/// The kinds of fields that a visitor may enter: plain values, none that takes a file. A reference is one of the records that the
+/// form opens.
 const ENTERED: [&str; 19] = [
     "text",
     "long_text",
@@ -53,10 +54,10 @@ fn web_form(c: &mut Checking<'_, '_>, at: &str, form: &WebForm) {
         c.field(format!("{at}/show/{index}"), entity, name.as_str());
     }
     for (index, name) in form.edit.iter().enumerate() {
-        entered(c, &format!("{at}/edit/{index}"), entity, name);
+        entered(c, &format!("{at}/edit/{index}"), entity, name, form.fields.get(name));
     }
-    for name in form.fields.keys() {
-        entered(c, &format!("{at}/fields/{name}"), entity, name);
+    for (name, input) in &form.fields {
+        entered(c, &format!("{at}/fields/{name}"), entity, name, Some(input));
     }
     if let Some(stage) = &form.moves {
         c.stage(&format!("{at}/move"), entity, stage.as_str());
@@ -80,7 +81,7 @@ fn web_form(c: &mut Checking<'_, '_>, at: &str, form: &WebForm) {
 }
 
 /// A field that a visitor enters.
-fn entered<'a>(c: &mut Checking<'_, 'a>, at: &str, entity: &Known<'a>, name: &Name) {
+fn entered<'a>(c: &mut Checking<'_, 'a>, at: &str, entity: &Known<'a>, name: &Name, input: Option<&WebFormField>) {
     let Some(field) = c.field(at, entity, name.as_str()) else {
         if entity.has(name.as_str()) {
             c.error(at, format!("a visitor cannot enter `{name}`, which is the engine's"));
@@ -89,6 +90,12 @@ fn entered<'a>(c: &mut Checking<'_, 'a>, at: &str, entity: &Known<'a>, name: &Na
     };
     if is_computed(field) || field.common.read_only {
         c.error(at, format!("`{name}` is not entered by anybody"));
+    } else if field.kind == "reference" {
+        if input.is_none_or(|input| input.choose.is_none()) {
+            c.error(at, format!("say which records a visitor may choose for `{name}`, and what they read of them: `choose`"));
+        }
+    } else if input.is_some_and(|input| input.choose.is_some()) {
+        c.error(format!("{at}/choose"), format!("`{name}` is no reference: nothing is chosen for it"));
     } else if !ENTERED.contains(&field.kind.as_str()) {
         c.error(at, format!("a visitor cannot enter a field of kind `{}`", field.kind));
     }

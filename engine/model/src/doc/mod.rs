@@ -36,4 +36,4 @@ pub use role::{
     Allowed, DesignRight, DesignWord, EntityRights, FieldAccess, FieldRule, FilterScope, Needs, Role, Scope, ScopeWord, ScopedAccess, ThroughScope,
 };
 pub use value_spec::{FindBy, IfMissing, ValueRule, ValueSpec};
-pub use web_form::{DuplicateThen, FormOn, WebForm, WebFormDuplicate, WebFormField, WebFormLimit, WebFormVerify};
+pub use web_form::{DuplicateThen, FormOn, WebForm, WebFormChoice, WebFormDuplicate, WebFormField, WebFormLimit, WebFormVerify};

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::doc::ValueSpec;
+use crate::filter::Filter;
 use crate::label::Label;
 use crate::name::Name;
 
@@ -108,6 +109,20 @@ pub struct WebFormField {
     /// Shown in the empty input; the field's where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub placeholder: Option<Label>,
+    /// Of a reference: which records may be chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub choose: Option<WebFormChoice>,
+}
+
+/// `{"filter": {"field": "active", "op": "=", "value": true}, "show": "name"}`: the records that anybody may choose, and what
+/// anybody may read of them. Nothing is told of other records, and nothing else of these.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WebFormChoice {
+    /// Which records.
+    pub filter: Filter,
+    /// The field of theirs, a text, that is read and searched.
+    pub show: Name,
 }
 
 /// `{"rule": "same_phone", "then": "append"}`.

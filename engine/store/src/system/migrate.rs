@@ -5,7 +5,7 @@
 use model::{Storage, Value};
 
 use super::{
-    Table, access, approval, change, conversion, file, follower, form_link, holding, idempotency, job, member, merged, number, outbox, personal,
+    Table, access, approval, change, conversion, file, follower, form_link, form_sender, holding, idempotency, job, member, merged, number, outbox, personal,
     revision, run, stay, timer, worker,
 };
 use crate::fault::Fault;
@@ -48,6 +48,7 @@ const TABLES: &[&Table] = &[
     &personal::PREFERENCE,
     &worker::WORKER,
     &form_link::FORM_LINK,
+    &form_sender::FORM_SENDER,
 ];
 
 /// The version of what the tables mean; adding to them does not change it.

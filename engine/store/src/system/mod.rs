@@ -15,6 +15,7 @@ pub mod conversion;
 pub mod file;
 pub mod follower;
 pub mod form_link;
+pub mod form_sender;
 pub mod holding;
 pub mod idempotency;
 pub mod job;
