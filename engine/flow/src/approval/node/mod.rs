@@ -16,13 +16,12 @@ use super::machine::Machine;
 use super::plan::Node;
 
 mod action;
-mod approve;
 mod auto_approve;
 mod auto_reject;
 mod cc;
+mod decision;
 mod delay;
 mod exclusive;
-mod handle;
 mod inclusive;
 mod parallel;
 mod route;
@@ -99,8 +98,8 @@ fn of<K: NodeKind + DeserializeOwned + 'static>(settings: &Map<String, Json>) ->
 /// Every kind of step.
 pub(crate) const KINDS: &[(&str, Read)] = &[
     ("start", of::<start::Start>),
-    ("approve", of::<approve::Approve>),
-    ("handle", of::<handle::Handle>),
+    ("approve", of::<decision::Approve>),
+    ("handle", of::<decision::Handle>),
     ("cc", of::<cc::Copy>),
     ("exclusive", of::<exclusive::Exclusive>),
     ("parallel", of::<parallel::Parallel>),

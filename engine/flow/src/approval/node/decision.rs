@@ -1,4 +1,5 @@
-//! In charge of a step at which people do something; there is nothing to reject.
+//! In charge of the steps at which people decide: `approve`, where they say yes or no, and `handle`, where something is done.
+//! Invariant: who is asked, and how their votes count, is the same; of what is to be done there is nothing to reject.
 
 use indexmap::IndexMap;
 use model::Label;
@@ -11,14 +12,19 @@ use crate::approval::instance::TokenId;
 use crate::approval::machine::Machine;
 use crate::approval::plan::Node;
 
-/// The step.
+/// The step; `APPROVES` where its votes are approvals.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct Handle(DecisionDoc);
+pub(crate) struct Decision<const APPROVES: bool>(DecisionDoc);
 
-impl NodeKind for Handle {
+/// A step at which people approve or reject.
+pub(crate) type Approve = Decision<true>;
+/// A step at which people do something.
+pub(crate) type Handle = Decision<false>;
+
+impl<const APPROVES: bool> NodeKind for Decision<APPROVES> {
     fn word(&self) -> &'static str {
-        "handle"
+        if APPROVES { "approve" } else { "handle" }
     }
 
     fn label(&self) -> Option<&Label> {
@@ -31,6 +37,10 @@ impl NodeKind for Handle {
 
     fn blocks(&self) -> Vec<Steps<'_>> {
         if self.0.on_reject.then == Then::Branch { vec![(None, self.0.on_reject.steps.as_slice())] } else { Vec::new() }
+    }
+
+    fn approves(&self) -> bool {
+        APPROVES
     }
 
     fn decision(&self) -> Option<&DecisionDoc> {
