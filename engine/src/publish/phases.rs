@@ -331,10 +331,12 @@ fn switch(tx: &Tx, going: &Going, ending: &Ending) -> Result<Lost, Error> {
     } else if !going.fillings.is_empty() {
         lost = fill_all(&writer, going)?;
     }
-    for def in going.new.schema.entities.iter().filter(|def| def.find("approval_state").is_some()) {
+    for def in &going.new.schema.entities {
         // What was there before its flow was not submitted.
-        if going.old.schema.find(def.name.as_str()).is_some_and(|was| was.find("approval_state").is_none()) {
-            tx.fill_empty(def, "approval_state", &Value::text("none"))?;
+        let Some(was) = going.old.schema.find(def.name.as_str()) else { continue };
+        let of_flows = def.fields.iter().filter(|field| field.system && (field.flow.is_some() || field.name.as_str() == "approval_state"));
+        for field in of_flows.filter(|field| was.find(field.name.as_str()).is_none()) {
+            tx.fill_empty(def, field.name.as_str(), &Value::text("none"))?;
         }
     }
     for step in &Plan::of(tx, &going.new.schema)?.indexes {

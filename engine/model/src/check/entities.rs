@@ -94,7 +94,7 @@ fn contents<'a>(c: &mut Checking<'_, 'a>, at: &str, key: &str, entity: &'a Entit
     c.order(&format!("{at}/order"), "field", entity.order.iter().flatten().map(Name::as_str), entity.fields.keys().map(Name::as_str));
     for (name, field) in &entity.fields {
         let at = format!("{at}/fields/{name}");
-        words::field_name(c, &at, name.as_str(), fields::is_computed(field), known.has_flow);
+        words::field_name(c, &at, name.as_str(), fields::is_computed(field), known.has_flow());
         fields::check(c, &at, known, name.as_str(), field);
     }
     for (name, rule) in &entity.rules {

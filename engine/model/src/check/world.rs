@@ -31,7 +31,8 @@ pub(super) struct Known<'a> {
     /// Relations to many: the entity of the many.
     pub(super) relations: HashMap<&'a str, String>,
     /// Whether an approval flow runs on its records.
-    pub(super) has_flow: bool,
+    /// The flows on its records, as paths name them.
+    flows: Vec<String>,
     clocks: Vec<&'a str>,
 }
 
@@ -57,7 +58,7 @@ impl<'a> World<'a> {
                 let fields = doc.fields.iter().map(|(name, field)| (name.as_str(), (app.as_str(), field))).collect();
                 let clocks = doc.clocks.keys().map(Name::as_str).collect();
                 let name = qualify(app.as_str(), key);
-                let known = Known { name: name.clone(), app: app.as_str(), doc, fields, relations: HashMap::new(), has_flow: false, clocks };
+                let known = Known { name: name.clone(), app: app.as_str(), doc, fields, relations: HashMap::new(), flows: Vec::new(), clocks };
                 world.entities.insert(name, known);
             }
         }
@@ -75,9 +76,9 @@ impl<'a> World<'a> {
                 }
                 known.clocks.extend(extension.clocks.keys().map(Name::as_str));
             }
-            for approval in documents.approvals.values() {
+            for (name, approval) in &documents.approvals {
                 if let Some(known) = self.entities.get_mut(&qualify(app.as_str(), &approval.entity)) {
-                    known.has_flow = true;
+                    known.flows.extend([name.to_string(), format!("{app}.{name}")]);
                 }
             }
         }
@@ -145,8 +146,8 @@ impl<'a> World<'a> {
             if here.is_clock(name) {
                 return self.part_of_clock(here, name, names.next(), names.next().is_none());
             }
-            if name == "approvals" && here.has_flow {
-                return Ok(Reached::Other);
+            if name == "approvals" && here.has_flow() {
+                return self.state_of_flow(here, &names.collect::<Vec<_>>().join("."));
             }
             let is_last = names.peek().is_none();
             let field = here.fields.get(name).copied();
@@ -187,6 +188,18 @@ impl<'a> World<'a> {
         }
     }
 
+    /// What a flow tells of a record: how it stands.
+    fn state_of_flow(&self, entity: &Known<'a>, told: &str) -> Result<Reached<'a>, Lost> {
+        match told.strip_suffix(".state") {
+            Some(flow) if entity.flows.iter().any(|there| there == flow) => Ok(Reached::Other),
+            Some(flow) => Err(Lost {
+                message: format!("no flow `{flow}` is about `{}`", entity.name),
+                hint: crate::hint::nearest(flow, entity.flows.iter().map(String::as_str)),
+            }),
+            None => Err(Lost { message: format!("of a flow the state is told: approvals.{told}.state"), hint: None }),
+        }
+    }
+
     /// What a clock tells: when it is due, and how it stands.
     fn part_of_clock(&self, entity: &Known<'a>, clock: &str, part: Option<&str>, is_last: bool) -> Result<Reached<'a>, Lost> {
         let told = ClockPart::TOLD.map(ClockPart::as_str);
@@ -216,12 +229,17 @@ impl<'a> Known<'a> {
         self.fields.contains_key(name) || self.has_system(name)
     }
 
+    /// Whether an approval flow is about its records.
+    pub(super) fn has_flow(&self) -> bool {
+        !self.flows.is_empty()
+    }
+
     fn has_system(&self, name: &str) -> bool {
         match name {
             "owner" | "owner_since" => self.doc.owner != OwnerMode::None,
             "department" => self.doc.department.is_some(),
             "members" => !self.doc.members.is_empty(),
-            "approval_state" => self.has_flow,
+            "approval_state" => self.has_flow(),
             _ => crate::schema::SYSTEM_FIELDS.contains(&name),
         }
     }
@@ -239,7 +257,7 @@ impl<'a> Known<'a> {
     /// Everything that may be meant as a field.
     pub(super) fn field_names(&self) -> impl Iterator<Item = &str> {
         let system = crate::schema::SYSTEM_FIELDS.into_iter().filter(|name| self.has_system(name));
-        self.fields.keys().copied().chain(system).chain(self.has_flow.then_some("approval_state"))
+        self.fields.keys().copied().chain(system).chain(self.has_flow().then_some("approval_state"))
     }
 
     /// The field called `name` that an app wrote.

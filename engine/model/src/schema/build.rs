@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use crate::doc::{App, ChoiceOption, Entity, Field};
+use crate::doc::{App, Approval, ChoiceOption, Entity, Field};
 use crate::fault::Diagnostic;
 use crate::field::sealed::{self, Seal};
 use crate::field::{self, CompileContext, Compiled, Role, RollupFn, Shape, TypedField};
 use crate::name::{EntityName, Name};
-use crate::schema::draft::{EntityDraft, FieldDraft, clock_field, system_field};
+use crate::schema::draft::{EntityDraft, FieldDraft, clock_field, flow_field, system_field};
 use crate::schema::layout::{Layout, physical};
 use crate::schema::system;
 use crate::schema::{ClockDef, ClockPart, ColumnDef, EntityDef, EntityId, FieldDef, FieldId, InverseDef, LineOf, Referrer, Schema, Via};
@@ -122,15 +122,29 @@ impl Building<'_> {
     }
 
     fn compile_fields(&mut self, apps: &IndexMap<Name, Arc<App>>) {
-        let flows = apps.iter().flat_map(|(name, app)| app.approvals.values().map(|flow| qualify(name.as_str(), &flow.entity)));
-        let with_flow: std::collections::HashSet<String> = flows.collect();
+        let flows: Vec<(&Name, &Name, &Approval, String)> = apps
+            .iter()
+            .flat_map(|(app_name, app)| {
+                app.approvals.iter().map(move |(name, flow)| (app_name, name, flow, qualify(app_name.as_str(), &flow.entity)))
+            })
+            .collect();
         for draft in &mut self.drafts {
             let Some(own_app) = Name::parse(draft.name.app()) else { continue };
-            let has_flow = with_flow.contains(draft.name.as_str());
+            let mut own: Vec<_> = flows.iter().filter(|(.., entity)| entity == draft.name.as_str()).collect();
+            own.sort_by_key(|(app, ..)| **app != own_app);
+            let has_flow = !own.is_empty();
             for (name, holds) in system::fields_of(&draft.doc, draft.is_line, has_flow) {
                 let Some(name) = Name::parse(name) else { continue };
                 match system_field(name, holds, &own_app) {
                     Ok(field) => draft.fields.push(field),
+                    Err(faults) => self.faults.extend(faults),
+                }
+            }
+            for (index, (app, name, flow, _)) in own.iter().enumerate() {
+                let is_taken = own.iter().take(index).any(|(_, before, ..)| before == name);
+                let called = if is_taken { format!("{app}.{name}") } else { name.to_string() };
+                match flow_field(&called, (*app, *name), flow, &own_app) {
+                    Ok(field) => draft.fields.extend(field),
                     Err(faults) => self.faults.extend(faults),
                 }
             }
@@ -158,6 +172,7 @@ impl Building<'_> {
                             typed: None,
                             system: false,
                             clock: None,
+                            flow: None,
                             targets: Vec::new(),
                             pointer: at,
                         });
@@ -367,6 +382,7 @@ impl Building<'_> {
                 slots: start..columns.len(),
                 system: field.system,
                 clock: field.clock.clone(),
+                flow: field.flow.clone(),
                 targets: field.targets.iter().map(|target| entity_id(*target)).collect(),
                 on_read,
                 link_table: (many && !on_read).then(|| {

@@ -18,12 +18,14 @@ use crate::value::{Storage, Value};
 mod build;
 mod clock;
 mod draft;
+mod flow;
 mod layout;
 mod system;
 
 pub(crate) use build::option_list;
 pub use build::{IsOnRead, build};
 pub use clock::{ClockDef, ClockPart};
+pub use flow::FlowState;
 pub use layout::{ColumnNote, Layout, next_layout, physical};
 pub use system::SYSTEM_FIELDS;
 
@@ -160,6 +162,8 @@ pub struct FieldDef {
     pub targets: Vec<EntityId>,
     /// The clock whose state it is a part of, and which part.
     pub clock: Option<(Name, ClockPart)>,
+    /// The approval flow whose state on the record it is.
+    pub flow: Option<FlowState>,
     /// Computed on read: a formula that depends on the clock. It has no cells.
     pub on_read: bool,
     /// The link table of a kind that holds many.
@@ -230,6 +234,14 @@ impl EntityDef {
         vec![Value::Null; self.columns.len()]
     }
 
+    /// What the engine tells below a name that is no field: of `first_reply`, `due_at` and `state`; of `approvals`, the flows.
+    pub fn parts<'a>(&'a self, below: &str) -> Vec<&'a str> {
+        let next = |field: &'a FieldDef| field.name.as_str().strip_prefix(below)?.strip_prefix('.')?.split('.').next();
+        let mut parts: Vec<&str> = self.fields.iter().filter(|field| field.system && !field.inner()).filter_map(next).collect();
+        parts.dedup();
+        parts
+    }
+
     /// What people call one, in `locale`.
     #[must_use]
     pub fn label(&self, locale: &str) -> &str {
@@ -262,10 +274,11 @@ impl FieldDef {
         self.clock.as_ref().is_some_and(|(_, part)| !part.is_told())
     }
 
-    /// The name by which a role grants it: a part of a clock goes by the clock.
+    /// The name by which a role grants it: a part of a clock goes by the clock, the state of one flow by `approval_state`.
     #[must_use]
     pub fn granted_as(&self) -> &Name {
-        self.clock.as_ref().map_or(&self.name, |(clock, _)| clock)
+        let of_flow = self.flow.as_ref().map(|flow| &flow.granted_as);
+        self.clock.as_ref().map(|(clock, _)| clock).or(of_flow).unwrap_or(&self.name)
     }
 
     /// Whether the engine computes it: nobody writes it.

@@ -25,6 +25,9 @@ pub const SYSTEM_FIELDS: [&str; 12] = [
     "members",
 ];
 
+/// The field that holds the state of a record's approval.
+pub(super) const APPROVAL_STATE: &str = "approval_state";
+
 /// What a system field holds; closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Holds {
@@ -57,7 +60,7 @@ pub(super) fn fields_of(entity: &Entity, is_line: bool, has_flow: bool) -> Vec<(
         fields.push(("position", Holds::Number));
     }
     if has_flow {
-        fields.push(("approval_state", Holds::Approval));
+        fields.push((APPROVAL_STATE, Holds::Approval));
     }
     fields
 }
@@ -100,7 +103,7 @@ impl Holds {
 }
 
 /// The state of a record's approval, as a choice.
-fn approval() -> Field {
+pub(super) fn approval() -> Field {
     let options = serde_json::json!({
         "none": {"label": {"en": "Not submitted", "zh-CN": "未提交", "zh-TW": "未提交"}, "color": "gray"},
         "running": {"label": {"en": "In approval", "zh-CN": "审批中", "zh-TW": "簽核中"}, "color": "blue"},

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use model::field::Role;
 use model::filter::MAX_HOPS;
-use model::schema::ClockPart;
 use model::{EntityDef, EntityId, FieldDef};
 
 use super::functions::FUNCTIONS;
@@ -14,6 +13,25 @@ use super::kind::Kind;
 use super::node::{Cell, Given, Node, Read, Root, StageAttribute, same_path};
 use super::{ExpressionFault, Place, Spot, Use, stage};
 use crate::query::{Hop, Path, Predicate, likely};
+
+/// Why nothing is told by `name` of something that tells more than one thing.
+pub(crate) fn untold(entity: &EntityDef, of: &str, name: &str) -> String {
+    match (entity.clocks.iter().any(|clock| clock.name == *of), of) {
+        (true, _) => format!("the clock `{of}` tells no `{name}`"),
+        (false, "approvals") => format!("no flow `{name}` is about `{}`", entity.name),
+        (false, _) => format!("`{of}` tells no `{name}`"),
+    }
+}
+
+/// Why something that tells more than one thing is no value by itself.
+fn unnamed(entity: &EntityDef, of: &str) -> String {
+    let first = entity.parts(of).first().copied().unwrap_or_default();
+    match (entity.clocks.iter().any(|clock| clock.name == *of), of) {
+        (true, _) => format!("`{of}` is a clock; name what it tells, as {of}.state"),
+        (false, "approvals") => format!("`{of}` are many; name one, as {of}.{first}.state"),
+        (false, _) => format!("name what `{of}` tells, as {of}.{first}"),
+    }
+}
 
 /// A node with what the check knows of it.
 #[derive(Debug)]
@@ -43,8 +61,8 @@ pub(super) enum Here<'a> {
     Record { root: Root, hops: Vec<Hop>, entity: &'a EntityDef },
     /// A field of a record.
     Field { root: Root, hops: Vec<Hop>, entity: &'a EntityDef, field: &'a FieldDef },
-    /// A clock of a record.
-    Clock { root: Root, hops: Vec<Hop>, entity: &'a EntityDef, clock: &'a str },
+    /// Something that a record tells more than one thing of: a clock, its flows, one of them.
+    Part { root: Root, hops: Vec<Hop>, entity: &'a EntityDef, of: String },
     /// The app's settings.
     Settings,
     /// Things given under one name, by key.
@@ -118,7 +136,7 @@ impl<'a> Names<'a> {
         match here {
             Here::Record { root, hops, entity } => self.field(root, hops, entity, name, spot, false),
             Here::Field { root, hops, entity, field } => self.below(root, hops, entity, field, name, spot),
-            Here::Clock { root, hops, entity, clock } => self.part_of_clock(root, hops, entity, clock, name, spot),
+            Here::Part { root, hops, entity, of } => self.part(root, hops, entity, &of, name, spot),
             Here::Settings => self.setting(name, spot),
             Here::Given(given_name, given) => self.given(given_name, given, name, spot),
             Here::Value(typed) => match typed.kind {
@@ -136,8 +154,8 @@ impl<'a> Names<'a> {
         if let Some(field) = entity.find(name) {
             return Some(Here::Field { root, hops, entity, field });
         }
-        if let Some(clock) = entity.clocks.iter().find(|clock| clock.name == *name) {
-            return Some(Here::Clock { root, hops, entity, clock: clock.name.as_str() });
+        if !entity.parts(name).is_empty() {
+            return Some(Here::Part { root, hops, entity, of: name.to_owned() });
         }
         if entity.inverses.contains_key(name) {
             self.fault(spot, format!("`{name}` is many records; roll them up in a field and use that"));
@@ -188,16 +206,18 @@ impl<'a> Names<'a> {
         self.step(Here::Value(typed), name, spot)
     }
 
-    /// What a clock tells: `first_reply.state`.
-    fn part_of_clock(&mut self, root: Root, hops: Vec<Hop>, entity: &'a EntityDef, clock: &str, name: &str, spot: Spot) -> Option<Here<'a>> {
-        let told = ClockPart::TOLD.map(ClockPart::as_str);
-        match entity.find(&format!("{clock}.{name}")).filter(|_| told.contains(&name)) {
-            Some(field) => Some(Here::Field { root, hops, entity, field }),
-            None => {
-                self.fault_with(spot, format!("the clock `{clock}` tells no `{name}`"), likely(name, told).map(|name| name.to_owned()));
-                None
-            }
+    /// What a clock or a flow tells: `first_reply.state`, `approvals.discount.state`.
+    fn part(&mut self, root: Root, hops: Vec<Hop>, entity: &'a EntityDef, of: &str, name: &str, spot: Spot) -> Option<Here<'a>> {
+        let full = format!("{of}.{name}");
+        if let Some(field) = entity.find(&full).filter(|field| !field.inner()) {
+            return Some(Here::Field { root, hops, entity, field });
         }
+        if !entity.parts(&full).is_empty() {
+            return Some(Here::Part { root, hops, entity, of: full });
+        }
+        let hint = likely(name, entity.parts(of)).map(|name| name.to_owned());
+        self.fault_with(spot, untold(entity, of, name), hint);
+        None
     }
 
     fn setting(&mut self, name: &str, spot: Spot) -> Option<Here<'a>> {
@@ -245,8 +265,8 @@ impl<'a> Names<'a> {
                 self.fault(spot, "`settings` are many; name one, as settings.name");
                 Typed::unknown()
             }
-            Here::Clock { clock, .. } => {
-                self.fault(spot, format!("`{clock}` is a clock; name what it tells, as {clock}.state"));
+            Here::Part { entity, of, .. } => {
+                self.fault(spot, unnamed(entity, &of));
                 Typed::unknown()
             }
             Here::Given(name, _) => {

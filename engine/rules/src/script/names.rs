@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use model::field::Role;
-use model::schema::ClockPart;
 use model::{EntityDef, EntityId, FieldDef};
 
 use super::lower::Lowering;
 use super::node::{Node, StageOf};
 use super::shape::Shape;
+use crate::expr::names::untold;
 use crate::expr::node::{StageAttribute, Stages};
 use crate::expr::{Kind, Spot, option_names, stage};
 use crate::query::{View, likely};
@@ -23,15 +23,15 @@ pub(super) struct Typed {
     pub options: Option<Vec<String>>,
     /// The stage that it is, where it is a record's.
     pub stage: Option<(Box<Node>, Arc<str>, Arc<Stages>)>,
-    /// The record and the name of the clock that it is.
-    pub clock: Option<(Box<Node>, EntityId, Arc<str>)>,
+    /// The record, and what of it tells more than one thing: a clock, its flows, one of them.
+    pub told: Option<(Box<Node>, EntityId, Arc<str>)>,
     /// What stands in a list or map that is written out, in order.
     pub parts: Vec<Typed>,
 }
 
 impl Typed {
     pub fn new(node: Node, shape: Shape) -> Self {
-        Self { node, shape, options: None, stage: None, clock: None, parts: Vec::new() }
+        Self { node, shape, options: None, stage: None, told: None, parts: Vec::new() }
     }
 
     /// Stands where there was a fault, so that the check goes on.
@@ -136,8 +136,8 @@ impl<'a> Lowering<'a> {
         if let Some((record, field, stages)) = base.stage {
             return self.stage(*record, field, stages, name, spot);
         }
-        if let Some((record, entity, clock)) = base.clock {
-            return self.part_of_clock(*record, entity, &clock, name, spot);
+        if let Some((record, entity, of)) = base.told {
+            return self.part(*record, entity, &of, name, spot);
         }
         let shape = match &base.shape {
             Shape::Kind(Kind::Record(entity)) => return self.field(base.node, *entity, name, spot),
@@ -165,9 +165,8 @@ impl<'a> Lowering<'a> {
             let shape = Shape::list(Shape::Kind(Kind::Record(inverse.entity)));
             return Typed::new(Node::Member(Box::new(record), name.into(), spot), shape);
         }
-        if def.clocks.iter().any(|clock| clock.name == *name) && def.find(name).is_none() {
-            let clock = Some((Box::new(record), entity, Arc::from(name)));
-            return Typed { clock, ..Typed::new(Node::EMPTY, Shape::Map(Some([].into()))) };
+        if def.find(name).is_none() && !def.parts(name).is_empty() {
+            return Self::telling(record, entity, name);
         }
         let Some(field) = self.field_named(def, name, spot) else { return Typed::unknown() };
         let shape = match &field.role {
@@ -182,13 +181,22 @@ impl<'a> Lowering<'a> {
         Typed { options, stage, ..Typed::new(Node::Member(Box::new(record), name.into(), spot), shape) }
     }
 
-    /// What a clock of a record tells: a field of its own.
-    fn part_of_clock(&mut self, record: Node, entity: EntityId, clock: &str, name: &str, spot: Spot) -> Typed {
-        let told = ClockPart::TOLD.map(ClockPart::as_str);
-        if told.contains(&name) {
-            return self.field(record, entity, &format!("{clock}.{name}"), spot);
+    /// Something of a record that tells more than one thing.
+    fn telling(record: Node, entity: EntityId, of: &str) -> Typed {
+        let told = Some((Box::new(record), entity, Arc::from(of)));
+        Typed { told, ..Typed::new(Node::EMPTY, Shape::Map(Some([].into()))) }
+    }
+
+    /// What a clock or a flow of a record tells: a field of its own.
+    fn part(&mut self, record: Node, entity: EntityId, of: &str, name: &str, spot: Spot) -> Typed {
+        let (def, full) = (self.def(entity), format!("{of}.{name}"));
+        if def.find(&full).is_some_and(|field| !field.inner()) {
+            return self.field(record, entity, &full, spot);
         }
-        self.fault_with(spot, format!("the clock `{clock}` tells no `{name}`"), likely(name, told));
+        if !def.parts(&full).is_empty() {
+            return Self::telling(record, entity, &full);
+        }
+        self.fault_with(spot, untold(def, of, name), likely(name, def.parts(of)));
         Typed::unknown()
     }
 
