@@ -125,6 +125,35 @@ impl Cause {
     }
 }
 
+/// Through which face somebody asks; closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Face {
+    /// The pages.
+    Web,
+    /// The programming interface.
+    Api,
+}
+
+impl Face {
+    /// The word in logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Web => "web",
+            Self::Api => "api",
+        }
+    }
+}
+
+/// By which way somebody asks: kept with what they decide.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Via {
+    /// Through which face.
+    pub face: Face,
+    /// With what, as it calls itself.
+    pub device: String,
+}
+
 /// One request's facts.
 #[derive(Clone)]
 pub struct Ctx {
@@ -142,6 +171,8 @@ pub struct Ctx {
     pub locale: String,
     /// Through which door.
     pub channel: Channel,
+    /// By which way it came; none where the engine acts by itself.
+    pub via: Option<Arc<Via>>,
     /// Why.
     pub cause: Cause,
     /// The change set that the changes belong to, where they are more than one request's.

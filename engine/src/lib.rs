@@ -56,7 +56,7 @@ use store::{Location, Store};
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
-pub use ctx::{Caller, Cause, Ctx, Person};
+pub use ctx::{Caller, Cause, Ctx, Face, Person, Via};
 pub use doctor::{Examined, Failing, examine_among, examine_package, location_of};
 pub use error::Error;
 pub use publish::{Choices, Installed, Side, Targets, Unplaced, Wishes, core_package};

@@ -80,6 +80,7 @@ impl Engine {
             locale: locale.unwrap_or(&known.person.locale).to_owned(),
             caller: Caller::Person(known.person),
             channel: Channel::Request,
+            via: None,
             cause: Cause::Request,
             change_set: None,
             depth: 0,
@@ -101,6 +102,7 @@ impl Engine {
             locale: "en".to_owned(),
             caller: Caller::System,
             channel: Channel::Engine,
+            via: None,
             cause: Cause::Request,
             change_set: None,
             depth: 0,
@@ -121,6 +123,7 @@ impl Engine {
         };
         Ok(Ctx {
             channel: cx.channel,
+            via: cx.via.clone(),
             cause: cx.cause,
             change_set: cx.change_set,
             depth: cx.depth,

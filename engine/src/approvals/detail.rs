@@ -15,47 +15,12 @@ use crate::approvals::facts::Known;
 use crate::approvals::inbox::names;
 use crate::approvals::may::{Before, Choices, choices_json, flow_label, label};
 use crate::approvals::plan::{FlowPlan, watched};
-use crate::approvals::rows::{self, Row, person_json};
-use crate::approvals::{sight, tell, verbs};
+use crate::approvals::rows::{self, Happened, Row, person_json};
+use crate::approvals::{data, kept, sight, tell, verbs};
 use crate::ctx::Ctx;
 use crate::error::Error;
 use crate::records::slice::Writer;
 use crate::records::{Shape, one_in};
-
-/// What is to be foreseen.
-#[derive(Clone, Debug)]
-pub struct ForecastAsked {
-    /// The flow.
-    pub flow: String,
-    /// The record.
-    pub record: Uuid,
-}
-
-/// What is foreseen of a flow.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Foresight {
-    /// The steps, in order.
-    pub steps: Vec<PathStep>,
-    /// The steps for which the initiator must choose: `[{"step", "label", "among"}]`.
-    pub choose: Json,
-    /// Why it cannot be foreseen to the end.
-    pub uncertain: Option<String>,
-}
-
-/// A step of a path that is foreseen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PathStep {
-    /// Its name.
-    pub step: String,
-    /// What the caller calls it.
-    pub label: String,
-    /// Who decides there.
-    pub people: Vec<Uuid>,
-    /// Their names.
-    pub names: Vec<String>,
-    /// Whether it passes without anybody's doing.
-    pub automatic: bool,
-}
 
 impl Engine {
     /// An instance: by its id or that of one of its tasks.
@@ -73,66 +38,10 @@ impl Engine {
         }
         Ok(told)
     }
-
-    /// Who would decide in which order, if it began now; of a flow that runs: from here on.
-    ///
-    /// # Errors
-    /// `NotFound` where the record is out of sight or there is no such flow.
-    pub async fn foresee(&self, cx: &Ctx, asked: ForecastAsked) -> Result<Foresight, Error> {
-        let cx = cx.clone();
-        self.store()
-            .read(move |tx| {
-                let plan = cx.app.flows.find(&asked.flow).cloned().ok_or(Error::NotFound)?;
-                let facts = own_facts(&cx);
-                let w = Writer::new(&facts, tx);
-                let sight = Writer::new(&cx, tx);
-                let running = rows::of_record(tx, asked.record, true)?.into_iter().find(|row| row.flow == plan.name);
-                let known = match &running {
-                    Some(row) => verbs::may_know(&cx, tx, row, &[])?,
-                    None => sight.reader.in_sight(&cx, plan.entity, asked.record)?,
-                };
-                if !known {
-                    return Err(Error::NotFound);
-                }
-                let manages = match &running {
-                    Some(row) => manages(&w, &*plan_of(&w, row)?, row, &cx)?,
-                    None => cx.caller.is_admin(),
-                };
-                let (plan, instance, id) = match &running {
-                    Some(row) => (plan_of(&w, row)?, row.instance.clone(), row.id),
-                    None => (plan, flow::approval::Instance::default(), Uuid::nil()),
-                };
-                let known = Known::new(&w, &plan, id, asked.record);
-                let told = forecast(&plan.flow, &instance, instance.initiator.or(cx.caller.user()), &known, cx.now);
-                if let Some(error) = known.failed.take() {
-                    return Err(error);
-                }
-                let before = Before { plan: &plan, instance: &instance, known: &known, actor: Actor::default(), now: cx.now, locale: &cx.locale };
-                let choices: Vec<_> = told.choose.iter().map(|step| Ok((step.clone(), before.among(step)?))).collect::<Result<_, Error>>()?;
-                let among = choices.iter().filter_map(|(_, among)| among.as_ref()).flatten();
-                let names = names(&cx, &w, told.steps.iter().flat_map(|step| &step.people).chain(among).copied())?;
-                Ok(Foresight {
-                    steps: told.steps.iter().map(|step| path_step(&cx, &plan, step, &names)).collect(),
-                    choose: choices_json(&plan, &choices, &names, &cx.locale),
-                    uncertain: told.uncertain.map(|why| uncertain(&cx, why, manages)),
-                })
-            })
-            .await
-    }
-}
-
-fn path_step(cx: &Ctx, plan: &FlowPlan, step: &Foreseen, names: &BTreeMap<Uuid, String>) -> PathStep {
-    PathStep {
-        step: step.node.to_string(),
-        label: label(plan, step.node.as_str(), &cx.locale),
-        people: step.people.clone(),
-        names: step.people.iter().map(|person| names.get(person).cloned().unwrap_or_default()).collect(),
-        automatic: step.automatic,
-    }
 }
 
 /// Why a path is not certain, in words: what went wrong may tell what the record holds, so only those who mend it hear it.
-fn uncertain(cx: &Ctx, why: Uncertain, manages: bool) -> String {
+pub(super) fn uncertain(cx: &Ctx, why: Uncertain, manages: bool) -> String {
     match why {
         Uncertain::Stuck(reason) if manages => reason,
         Uncertain::Stuck(_) => Message::new("approval_uncertain_stuck").text(&cx.locale),
@@ -182,6 +91,11 @@ pub(crate) fn detail(cx: &Ctx, tx: &Tx, id: Uuid) -> Result<Json, Error> {
     let def = cx.app.schema.entity(plan.entity);
     let now_watched = w.reader.read(plan.entity, row.record)?.map_or(Json::Null, |cells| watched(&plan, def, &cells));
     let shown_field = |name: &str| sight.as_ref().zip(def.find(name)).is_some_and(|(sight, field)| sight.grants.entity(def.id).comparable(field.id));
+    let named_field = |name: &str| sight.as_ref().is_some_and(|sight| sight.grants.field(def, name).is_some());
+    let told_data = |values: &Map<String, Json>| match &sight {
+        Some(sight) => data::shown(&w, &sight.grants, def, values),
+        None => Map::new(),
+    };
     // What went wrong may tell what the record holds: those who mend it hear it.
     let parked = |token: &flow::approval::Token| {
         token.parked.as_ref().map(|parked| json!({"step": token.at, "reason": manages.then_some(parked.reason.as_str())}))
@@ -190,6 +104,7 @@ pub(crate) fn detail(cx: &Ctx, tx: &Tx, id: Uuid) -> Result<Json, Error> {
         "id": row.id,
         "flow": plan.name,
         "flow_label": flow_label(&plan, &cx.locale),
+        "definition": row.definition,
         "number": row.number,
         "title": tell::title(&w, &plan, &row, sight.as_ref(), &cx.locale)?,
         "entity": row.entity,
@@ -207,15 +122,19 @@ pub(crate) fn detail(cx: &Ctx, tx: &Tx, id: Uuid) -> Result<Json, Error> {
         "manages": manages,
         "may": before.with_instance(&names),
         "parked": row.instance.parked().filter_map(parked).collect::<Vec<_>>(),
-        "tasks": tasks(&before, &row, &names, &choices),
-        "people": seats(cx, &plan, &row, &names),
+        "tasks": tasks(tx, &before, &row, &names, &choices, &named_field)?,
+        "people": seats(cx, &plan, &row, &names, &events, &told_data),
         "path": path,
         "uncertain": told.uncertain.map(|why| uncertain(cx, why, manages)),
         "changed": changes(&row, me, &now_watched, &shown_field),
-        "timeline": events.iter().map(|happened| line(&before, happened, &names, &shown_field)).collect::<Vec<_>>(),
+        "since_submitted": told_data(&since_submitted(&w, &plan, &row, &events)?),
+        "timeline": events.iter().map(|happened| line(&before, happened, &names, &shown_field, &told_data)).collect::<Vec<_>>(),
         "names": names,
     }))
 }
+
+/// What the reader sees of values that were kept.
+type Told<'a> = dyn Fn(&Map<String, Json>) -> Map<String, Json> + 'a;
 
 /// The record as the reader may see it here.
 fn record(sight: Option<&Ctx>, tx: &Tx, plan: &FlowPlan, row: &Row) -> Result<Json, Error> {
@@ -224,12 +143,25 @@ fn record(sight: Option<&Ctx>, tx: &Tx, plan: &FlowPlan, row: &Row) -> Result<Js
     serde_json::from_slice(&answer.json).map_err(|error| Error::Internal(error.to_string()))
 }
 
-fn tasks(before: &Before<'_>, row: &Row, names: &BTreeMap<Uuid, String>, choices: &[(u32, Choices)]) -> Vec<Json> {
+fn tasks(
+    tx: &Tx,
+    before: &Before<'_>,
+    row: &Row,
+    names: &BTreeMap<Uuid, String>,
+    choices: &[(u32, Choices)],
+    named: &dyn Fn(&str) -> bool,
+) -> Result<Vec<Json>, Error> {
     let (plan, me) = (before.plan, before.actor.person);
+    let mut keeps = BTreeMap::new();
+    for (seat, me) in row.instance.tasks().filter_map(|seat| Some((seat, me?))).filter(|(seat, me)| sight::has(row, seat, *me)) {
+        keeps.insert(seat.id, kept::of(tx, row.id, seat.id, me)?);
+    }
     let told = |seat: &Seat| {
         let visit = row.instance.visit(seat.visit)?;
         let mine = me.is_some_and(|me| sight::has(row, seat, me));
         let node = plan.flow.node(visit.node.as_str())?;
+        // A field that the reader does not see is not named either.
+        let fields = plan.flow.fields(visit.node.as_str()).into_iter().flatten().filter(|(name, _)| named(name));
         let doc = node.decision();
         let choose = choices.iter().find(|(id, _)| *id == seat.id).map_or(&[][..], |(_, choices)| choices);
         Some(json!({
@@ -250,12 +182,13 @@ fn tasks(before: &Before<'_>, row: &Row, names: &BTreeMap<Uuid, String>, choices
             "return": doc.map(|doc| doc.back.clone()),
             "opinion": doc.map(|doc| doc.opinion),
             "signature": doc.map(|doc| doc.signature),
-            "fields": if mine { json!(plan.flow.fields(visit.node.as_str())) } else { Json::Null },
+            "fields": if mine { json!(fields.collect::<BTreeMap<_, _>>()) } else { Json::Null },
+            "kept": keeps.get(&seat.id),
             "choose": choices_json(plan, choose, names, before.locale),
             "may": before.with_task(seat, node),
         }))
     };
-    row.instance.tasks().filter_map(told).collect()
+    Ok(row.instance.tasks().filter_map(told).collect())
 }
 
 /// When the next deadline of a task is.
@@ -267,8 +200,8 @@ pub(super) fn due_at(row: &Row, seat: u32) -> Option<chrono::DateTime<chrono::Ut
     of_seat.min()
 }
 
-/// Who decided, waits or was not needed, step by step, with the time that each took.
-fn seats(cx: &Ctx, plan: &FlowPlan, row: &Row, names: &BTreeMap<Uuid, String>) -> Vec<Json> {
+/// Who decided, waits or was not needed, step by step, with the time that each took and what they changed.
+fn seats(cx: &Ctx, plan: &FlowPlan, row: &Row, names: &BTreeMap<Uuid, String>, events: &[Happened], told: &Told<'_>) -> Vec<Json> {
     let visits = row.instance.visits.iter().map(|visit| {
         let seats: Vec<Json> = row
             .instance
@@ -287,9 +220,33 @@ fn seats(cx: &Ctx, plan: &FlowPlan, row: &Row, names: &BTreeMap<Uuid, String>) -
         json!({
             "step": visit.node, "label": label(plan, visit.node.as_str(), &cx.locale), "round": visit.round, "outcome": visit.outcome,
             "superseded": visit.superseded, "reason": visit.reason, "entered_at": visit.entered_at, "ended_at": visit.ended_at, "seats": seats,
+            "changes": told(&changed_in(row, visit.id, events)),
         })
     });
     visits.collect()
+}
+
+/// What deciders changed in a visit: before the first, and after the last of them, by field.
+fn changed_in(row: &Row, visit: flow::approval::VisitId, events: &[Happened]) -> Map<String, Json> {
+    let mut found: Map<String, Json> = Map::new();
+    for happened in events {
+        let Event::Voted { seat, .. } = &happened.event else { continue };
+        let Some(data) = happened.data.as_ref().filter(|_| row.instance.seat(*seat).is_some_and(|seat| seat.visit == visit)) else { continue };
+        for (name, pair) in &data.changes {
+            let was = found.get(name).map_or_else(|| pair[0].clone(), |before| before[0].clone());
+            found.insert(name.clone(), json!([was, pair[1]]));
+        }
+    }
+    found
+}
+
+/// What of the record is different from what was submitted last.
+fn since_submitted(w: &Writer<'_>, plan: &FlowPlan, row: &Row, events: &[Happened]) -> Result<Map<String, Json>, Error> {
+    let last = events.iter().rev().find_map(|happened| happened.data.as_ref()?.values.as_ref());
+    Ok(match last {
+        Some(before) => data::changes(before, &data::now(w, plan, row.record)?),
+        None => Map::new(),
+    })
 }
 
 /// What changed in the watched fields since the caller's last vote, else since it was submitted.
@@ -308,8 +265,8 @@ fn changes(row: &Row, me: Option<Uuid>, now: &Json, shown: &dyn Fn(&str) -> bool
 
 /// An event as the timeline shows it: without the fields that the reader may not see, and what went wrong only in whole for
 /// those who mend it.
-fn line(before: &Before<'_>, happened: &rows::Happened, names: &BTreeMap<Uuid, String>, shown: &dyn Fn(&str) -> bool) -> Json {
-    let (seq, at, by, event) = happened;
+fn line(before: &Before<'_>, happened: &Happened, names: &BTreeMap<Uuid, String>, shown: &dyn Fn(&str) -> bool, told: &Told<'_>) -> Json {
+    let Happened { seq, at, by, event, data, .. } = happened;
     let mut json = serde_json::to_value(event).unwrap_or_default();
     fn without(json: &mut Json, shown: &dyn Fn(&str) -> bool) {
         match json {
@@ -352,15 +309,24 @@ fn line(before: &Before<'_>, happened: &rows::Happened, names: &BTreeMap<Uuid, S
     map.insert("seq".to_owned(), (*seq).into());
     map.insert("at".to_owned(), json!(at));
     map.insert("by".to_owned(), person_json(names, *by));
+    let way = [
+        ("revision", json!(happened.revision)),
+        ("channel", json!(happened.channel)),
+        // With what somebody works is between them and those who manage the flow.
+        ("device", json!(happened.device.as_ref().filter(|_| before.actor.manages || before.actor.person == *by))),
+        ("values", json!(data.as_ref().and_then(|data| data.values.as_ref()).map(told))),
+        ("changes", json!(data.as_ref().map(|data| told(&data.changes)).filter(|changes| !changes.is_empty()))),
+    ];
+    map.extend(way.into_iter().filter(|(_, json)| !json.is_null()).map(|(key, json)| (key.to_owned(), json)));
     json
 }
 
-fn people_in(row: &Row, events: &[rows::Happened], path: &[Foreseen]) -> Vec<Uuid> {
+fn people_in(row: &Row, events: &[Happened], path: &[Foreseen]) -> Vec<Uuid> {
     let mut people: Vec<Uuid> = row.instance.initiator.into_iter().collect();
     people.extend(row.instance.seats.iter().flat_map(|seat| [seat.principal, seat.holder, seat.decided_by, seat.delegate]).flatten());
     people.extend(row.instance.tasks().filter_map(|seat| row.instance.visit(seat.visit)).flat_map(|visit| visit.pool.iter().copied()));
     people.extend(row.instance.copied.keys().copied());
-    for (_, _, by, event) in events {
+    for Happened { by, event, .. } in events {
         people.extend(*by);
         match event {
             Event::Transferred { from, to, holder, .. } => people.extend(from.iter().chain([to, holder])),

@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use flow::approval::{Actor, AdminAct, AdminResult, Change, Command, Do, Effect, Instance, MAX_DEPTH, Refusal, State, step};
-use model::{Code, Input, Message, Value, Violation, Wording};
+use flow::approval::{Actor, AdminAct, AdminResult, Change, Command, Do, Effect, Event, Instance, MAX_DEPTH, Refusal, State, step};
+use model::{Code, FieldDef, Input, Message, Value, Violation, Wording};
 use serde_json::{Value as Json, json};
 use store::Tx;
 use store::system::run;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::approvals::facts::Known;
 use crate::approvals::plan::FlowPlan;
-use crate::approvals::{rows, tell, timers};
+use crate::approvals::{data, rows, tell, timers};
 use crate::ctx::{Cause, Ctx};
 use crate::error::Error;
 use crate::records::accept::set_cells;
@@ -36,6 +36,8 @@ pub(crate) struct Driver<'a> {
     done: usize,
     /// The instance as the last command left it, where nothing else can have changed it since.
     left: Option<rows::Row>,
+    /// What whoever decides changed in the record: kept with the next command's first event.
+    edited: serde_json::Map<String, Json>,
 }
 
 /// A new instance.
@@ -58,7 +60,7 @@ pub(crate) fn own_facts(cx: &Ctx) -> Ctx {
 
 impl<'a> Driver<'a> {
     pub(crate) fn new(w: &'a Writer<'a>) -> Self {
-        Self { w, tx: w.tx, notes: Vec::new(), queue: VecDeque::new(), done: 0, left: None }
+        Self { w, tx: w.tx, notes: Vec::new(), queue: VecDeque::new(), done: 0, left: None, edited: serde_json::Map::new() }
     }
 
     /// Writes the log; what others are told after the commit.
@@ -208,7 +210,9 @@ impl<'a> Driver<'a> {
         }
         let done = done.map_err(|refusal| refused(&refusal))?;
         let before = std::mem::replace(&mut row.instance, done.instance);
-        rows::save(self.tx, &mut row, &before, &done.events, actor.person, self.cx().now, request)?;
+        let from = row.seq;
+        rows::save(self.cx(), self.tx, &mut row, &before, &done.events, actor.person, request)?;
+        self.keep_data(plan, &row, from, &done.events)?;
         timers::change(self.cx(), self.tx, row.id, &done.timers)?;
         for Change::State(state) in done.changes {
             self.record_state(plan, &row, state)?;
@@ -227,6 +231,21 @@ impl<'a> Driver<'a> {
         }
         self.left = is_quiet.then_some(row);
         Ok(())
+    }
+
+    /// Keeps what the record was: what was changed with the command, and all of it where it was submitted.
+    fn keep_data(&mut self, plan: &FlowPlan, row: &rows::Row, from: i64, events: &[Event]) -> Result<(), Error> {
+        let mut changes = std::mem::take(&mut self.edited);
+        for (event, seq) in events.iter().zip(from + 1..) {
+            let values = matches!(event, Event::Submitted { .. }).then(|| data::now(self.w, plan, row.record)).transpose()?;
+            data::Data { values, changes: std::mem::take(&mut changes) }.keep(self.tx, row.id, seq)?;
+        }
+        Ok(())
+    }
+
+    /// Notes what whoever decides changed in the record.
+    pub(crate) fn edited(&mut self, changes: serde_json::Map<String, Json>) {
+        self.edited = changes;
     }
 
     /// Tells automations what became of it.
@@ -250,12 +269,18 @@ impl<'a> Driver<'a> {
         self.notes.extend(notes);
     }
 
-    /// The state of the record's approval: of several flows, the most recent instance's.
+    /// The state of the record's approval: of several flows, the most recent instance's; and of this flow, its own.
     fn record_state(&self, plan: &FlowPlan, row: &rows::Row, state: State) -> Result<(), Error> {
-        if rows::newest_of(self.tx, row.record)?.is_some_and(|newest| newest != row.id) {
-            return Ok(());
+        let is_newest = |of: Option<&str>| Ok::<_, Error>(rows::newest_of(self.tx, row.record, of)?.is_none_or(|newest| newest == row.id));
+        let def = self.w.def(plan.entity);
+        let mut fields: Vec<&FieldDef> = Vec::new();
+        if is_newest(None)? {
+            fields.extend(def.find("approval_state"));
         }
-        self.keep_state(plan, row.record, state)
+        if is_newest(Some(&plan.name))? {
+            fields.extend(def.fields.iter().find(|field| field.flow.as_ref().is_some_and(|of| of.flow == plan.name)));
+        }
+        self.keep_state(plan, row.record, &fields, state)
     }
 
     /// Makes the move that waited for the instance.
@@ -274,11 +299,13 @@ impl<'a> Driver<'a> {
 
     /// Keeps the state in the record as what it is, a computed value: a decision stands whatever the record lacks, and
     /// where it lies.
-    fn keep_state(&self, plan: &FlowPlan, record: Uuid, state: State) -> Result<(), Error> {
+    fn keep_state(&self, plan: &FlowPlan, record: Uuid, fields: &[&FieldDef], state: State) -> Result<(), Error> {
         let (w, def) = (self.w, self.w.def(plan.entity));
-        let (Some(field), Some(before)) = (def.find("approval_state"), w.reader.read(def.id, record)?) else { return Ok(()) };
+        let Some(before) = w.reader.read(def.id, record)? else { return Ok(()) };
         let mut after = Vec::clone(&before);
-        set_cells(def, field, vec![Value::text(state.as_str())], &mut after);
+        for field in fields {
+            set_cells(def, field, vec![Value::text(state.as_str())], &mut after);
+        }
         formulas::own(w, def, w.plan(def.id), Some(&before), &mut after)?;
         if *before == after {
             return Ok(());

@@ -9,9 +9,11 @@ use model::Value;
 use serde_json::{Value as Json, json};
 use store::Tx;
 use store::system::Cond;
-use store::system::approval::{APPROVAL, APPROVAL_COPY, APPROVAL_EVENT, APPROVAL_TASK};
+use store::system::approval::{APPROVAL, APPROVAL_COPY, APPROVAL_EVENT, APPROVAL_KEPT, APPROVAL_TASK};
 use uuid::Uuid;
 
+use crate::approvals::data::{self, Data};
+use crate::ctx::Ctx;
 use crate::error::Error;
 
 /// An instance with what its row says.
@@ -126,9 +128,11 @@ pub(crate) fn ids_of(tx: &Tx, record: Uuid) -> Result<Vec<Uuid>, Error> {
     Ok(of_record(tx, record, false)?.into_iter().map(|row| row.id).collect())
 }
 
-/// The most recent instance of a record.
-pub(crate) fn newest_of(tx: &Tx, record: Uuid) -> Result<Option<Uuid>, Error> {
-    let rows = tx.find(&APPROVAL, &[Cond::Eq("record", Value::Uuid(record))], &[("at", true), ("id", true)], 1)?;
+/// The most recent instance of a record: of one flow, or of all.
+pub(crate) fn newest_of(tx: &Tx, record: Uuid, flow: Option<&str>) -> Result<Option<Uuid>, Error> {
+    let mut fit = vec![Cond::Eq("record", Value::Uuid(record))];
+    fit.extend(flow.map(|flow| Cond::Eq("flow", Value::text(flow))));
+    let rows = tx.find(&APPROVAL, &fit, &[("at", true), ("id", true)], 1)?;
     Ok(rows.first().and_then(|row| row.first()).and_then(Value::as_uuid))
 }
 
@@ -195,21 +199,32 @@ pub(crate) const OPEN: [&str; 3] = ["open", "opinion", "claim"];
 
 /// Writes an instance, what happened, its tasks and its copies.
 pub(crate) fn save(
+    cx: &Ctx,
     tx: &Tx,
     row: &mut Row,
     before: &Instance,
     events: &[Event],
     by: Option<Uuid>,
-    now: DateTime<Utc>,
     request: Option<&str>,
 ) -> Result<(), Error> {
-    let is_new = row.seq == 0;
+    let (is_new, now) = (row.seq == 0, cx.now);
+    let via = cx.via.as_deref();
     let mut written = Vec::with_capacity(events.len());
     for event in events {
         row.seq += 1;
         let body = serde_json::to_value(event).map_err(|error| Error::Internal(error.to_string()))?;
         let request = if written.is_empty() { request } else { None };
-        written.push(vec![Value::Uuid(row.id), Value::Int(row.seq), Value::Timestamp(now), id(by), text(request), json_value(&body)]);
+        written.push(vec![
+            Value::Uuid(row.id),
+            Value::Int(row.seq),
+            Value::Timestamp(now),
+            id(by),
+            text(request),
+            json_value(&body),
+            Value::Int(cx.app.revision),
+            Value::text(via.map_or("system", |via| via.face.as_str())),
+            text(via.map(|via| via.device.as_str()).filter(|device| !device.is_empty())),
+        ]);
     }
     tx.put(&APPROVAL_EVENT, &written)?;
     if is_new {
@@ -239,6 +254,7 @@ fn tasks(tx: &Tx, row: &Row, before: &Instance, by: Option<Uuid>, now: DateTime<
         let fit =
             [Cond::Eq("instance", Value::Uuid(row.id)), Cond::Eq("seat", Value::Int(i64::from(*seat))), Cond::Eq("person", Value::Uuid(*person))];
         tx.change(&APPROVAL_TASK, &set, &fit)?;
+        tx.remove(&APPROVAL_KEPT, &fit)?;
     }
     for ((seat, person), state) in is.iter().filter(|(key, state)| was.get(key) != Some(*state)) {
         let node = row.instance.seat(*seat).and_then(|seat| row.instance.visit(seat.visit)).map(|visit| visit.node.to_string());
@@ -260,18 +276,45 @@ fn tasks(tx: &Tx, row: &Row, before: &Instance, by: Option<Uuid>, now: DateTime<
     Ok(())
 }
 
-/// Something that happened: number, when, who, what.
-pub(crate) type Happened = (i64, DateTime<Utc>, Option<Uuid>, Event);
+/// Something that happened.
+pub(crate) struct Happened {
+    /// Its number.
+    pub(crate) seq: i64,
+    /// When.
+    pub(crate) at: DateTime<Utc>,
+    /// Who acted.
+    pub(crate) by: Option<Uuid>,
+    /// What.
+    pub(crate) event: Event,
+    /// Under which revision of the workspace.
+    pub(crate) revision: Option<i64>,
+    /// Through which face it was asked for: `web`, `api`, `system`.
+    pub(crate) channel: Option<String>,
+    /// With what.
+    pub(crate) device: Option<String>,
+    /// What the record was then.
+    pub(crate) data: Option<Data>,
+}
 
 /// What happened to an instance, in order.
 pub(crate) fn events(tx: &Tx, instance: Uuid) -> Result<Vec<Happened>, Error> {
     let rows = tx.find(&APPROVAL_EVENT, &[Cond::Eq("instance", Value::Uuid(instance))], &[("seq", false)], 10_000)?;
+    let mut data = data::of(tx, instance)?;
     let mut found = Vec::new();
     for row in &rows {
-        let [_, seq, at, by, _, Value::Json(body)] = row.as_slice() else { continue };
+        let [_, seq, at, by, _, Value::Json(body), revision, channel, device] = row.as_slice() else { continue };
         let event = serde_json::from_value(Json::clone(body)).map_err(|error| Error::Internal(format!("an event cannot be read: {error}")))?;
         if let (Some(seq), Some(at)) = (seq.as_int(), at.as_timestamp()) {
-            found.push((seq, at, by.as_uuid(), event));
+            found.push(Happened {
+                seq,
+                at,
+                by: by.as_uuid(),
+                event,
+                revision: revision.as_int(),
+                channel: channel.as_text().map(str::to_owned),
+                device: device.as_text().map(str::to_owned),
+                data: data.remove(&seq),
+            });
         }
     }
     Ok(found)

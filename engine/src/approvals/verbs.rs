@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use flow::approval::{Actor, AdminAct, Do, Place, Refusal, SeatState, Selection, SignMode, State, Verdict};
+use flow::approval::{Actor, AdminAct, Do, Node, Place, Refusal, SeatState, Selection, SignMode, State, Verdict};
 use indexmap::IndexMap;
 use model::doc::approval::TaskAccess;
 use model::{Code, EntityId, Input, Message, Value, Violation};
@@ -15,9 +15,9 @@ use uuid::Uuid;
 
 use crate::Engine;
 use crate::approvals::drive::{Driver, Start, held, manages, own_facts, refused};
-use crate::approvals::enclosed;
 use crate::approvals::plan::FlowPlan;
 use crate::approvals::rows::{self, Row};
+use crate::approvals::{data, enclosed};
 use crate::ctx::{Cause, Ctx};
 use crate::error::Error;
 use crate::records::slice::Writer;
@@ -297,7 +297,7 @@ pub(super) fn is_starter(cx: &Ctx, w: &Writer<'_>, plan: &FlowPlan, record: Uuid
 }
 
 /// The instance that is meant, with the seat of the task where one is.
-fn meant(cx: &Ctx, tx: &Tx, of: Uuid) -> Result<(Row, Option<u32>), Error> {
+pub(super) fn meant(cx: &Ctx, tx: &Tx, of: Uuid) -> Result<(Row, Option<u32>), Error> {
     let (instance, seat, people) = match rows::of_task(tx, of)? {
         Some(task) => (task.instance, Some(task.seat), task.people),
         None => (of, None, Vec::new()),
@@ -355,7 +355,11 @@ fn ask_in(cx: &Ctx, tx: &Tx, ask: &Ask) -> Result<Answer, Error> {
         if !(at_start && actor.person.is_some() && actor.person == row.instance.initiator) {
             own(&row, seat, actor.person)?;
         }
-        values(cx, &mut driver, &plan, &row, seat, &ask.values)?;
+        if !ask.values.is_empty() {
+            let before = data::now(&writer, &plan, row.record)?;
+            values(cx, &mut driver, &plan, &row, seat, &ask.values)?;
+            driver.edited(data::changes(&before, &data::now(&writer, &plan, row.record)?));
+        }
         if matches!(ask.what, AskFor::Approve)
             && let Some(visit) = row.instance.seat(seat).and_then(|seat| row.instance.visit(seat.visit))
         {
@@ -411,7 +415,7 @@ fn may_bulk(plan: &FlowPlan, row: &Row, seat: u32, what: &AskFor) -> bool {
 }
 
 /// Whether a task is before the caller.
-fn own(row: &Row, seat: u32, person: Option<Uuid>) -> Result<(), Error> {
+pub(super) fn own(row: &Row, seat: u32, person: Option<Uuid>) -> Result<(), Error> {
     let seat = row.instance.seat(seat).ok_or_else(|| refused(&Refusal::TaskClosed))?;
     if !matches!(seat.state, SeatState::Open | SeatState::Delegated) {
         return Err(refused(&Refusal::TaskClosed));
@@ -422,13 +426,10 @@ fn own(row: &Row, seat: u32, person: Option<Uuid>) -> Result<(), Error> {
     }
 }
 
-/// Writes what goes with a decision, as far as the step opens it.
-fn values(cx: &Ctx, driver: &mut Driver<'_>, plan: &FlowPlan, row: &Row, seat: u32, values: &IndexMap<String, Input>) -> Result<(), Error> {
-    if values.is_empty() {
-        return Ok(());
-    }
-    let Some(visit) = row.instance.seat(seat).and_then(|seat| row.instance.visit(seat.visit)) else { return Ok(()) };
-    let Some(node) = plan.flow.node(visit.node.as_str()) else { return Ok(()) };
+/// The step of a task, where all of these fields are open in it; whether they are open as far as the role goes.
+pub(super) fn opened<'p>(cx: &Ctx, plan: &'p FlowPlan, row: &Row, seat: u32, values: &IndexMap<String, Input>) -> Result<(&'p Node, bool), Error> {
+    let visit = row.instance.seat(seat).and_then(|seat| row.instance.visit(seat.visit));
+    let node = visit.and_then(|visit| plan.flow.node(visit.node.as_str())).ok_or_else(|| refused(&Refusal::TaskClosed))?;
     let empty = IndexMap::new();
     let fields = plan.flow.fields(node.name.as_str()).unwrap_or(&empty);
     let def = cx.app.schema.entity(plan.entity);
@@ -451,6 +452,12 @@ fn values(cx: &Ctx, driver: &mut Driver<'_>, plan: &FlowPlan, row: &Row, seat: u
     if !faults.is_empty() {
         return Err(Error::Invalid(faults));
     }
+    Ok((node, by_role))
+}
+
+/// Writes what goes with a decision, as far as the step opens it.
+fn values(cx: &Ctx, driver: &mut Driver<'_>, plan: &FlowPlan, row: &Row, seat: u32, values: &IndexMap<String, Input>) -> Result<(), Error> {
+    let (node, by_role) = opened(cx, plan, row, seat, values)?;
     if by_role {
         let notes = own_write(cx, driver.tx, plan.entity, row.record, values)?;
         driver.note(notes);

@@ -243,6 +243,7 @@ pub(crate) fn acting(cx: &Ctx, person: Option<&Ctx>, depth: u8) -> Ctx {
         app: Arc::clone(&cx.app),
         now: cx.now,
         channel: Channel::Request,
+        via: None,
         // What a flow does itself passes its own lock.
         cause: if cx.flow.is_some() { Cause::Flow } else { Cause::Automation },
         change_set: None,

@@ -268,25 +268,29 @@ async fn expect_no_task(stage: &mut Stage, step: &Step) -> Result<(), Failure> {
     }
 }
 
-/// `{"expect_path": "$d", "approval": "discount", "steps": […]}`: each a step, a person, or `{"step", "people"}`.
+/// `{"expect_path": "$d", "approval": "discount", "steps": […]}`: each a step, a person, or `{"step", "people"}`; with `values`
+/// for the record as it would be, or for one that is yet to be made.
 async fn expect_path(stage: &mut Stage, step: &Step) -> Result<(), Failure> {
     let cx = stage.context(step).await?;
     let keys = step.get("expect_path").and_then(Json::as_object).unwrap_or(step);
     let own = step.get("expect_path").and_then(Json::as_str);
     let name = keys.get("record").and_then(Json::as_str).or_else(|| own.filter(|own| own.starts_with('$')));
-    let (entity, record) = match name {
-        Some(name) => stage.record(name).ok_or_else(|| format!("there is no record `{name}`"))?,
-        None => return Err(Failure::Other("`record` is missing".to_owned())),
-    };
-    let flow = match keys.get("approval").and_then(Json::as_str).or_else(|| own.filter(|own| !own.starts_with('$'))) {
+    let found = name.map(|name| stage.record(name).ok_or_else(|| format!("there is no record `{name}`"))).transpose()?;
+    let flow = match keys.get("approval").or(keys.get("flow")).and_then(Json::as_str).or_else(|| own.filter(|own| !own.starts_with('$'))) {
         Some(flow) => stage.flow(flow),
         None => {
-            let entity = stage.find(&cx, &entity)?;
+            let (entity, _) = found.as_ref().ok_or_else(|| "`record` or a flow is missing".to_owned())?;
+            let entity = stage.find(&cx, entity)?;
             let mut flows = cx.app.flows.of(entity).map(|plan| plan.name.clone());
             flows.next().ok_or_else(|| "there is no flow for this record".to_owned())?
         }
     };
-    let steps = stage.engine.foresee(&cx, ForecastAsked { flow, record }).await?.steps;
+    let values = match (keys.get("values").or(step.get("values")), cx.app.flows.find(&flow)) {
+        (Some(values), Some(plan)) => stage.values(&cx, plan.entity, Some(values)),
+        (None, _) | (_, None) => indexmap::IndexMap::new(),
+    };
+    let asked = ForecastAsked { flow, record: found.map(|(_, record)| record), values };
+    let steps = stage.engine.foresee(&cx, asked).await?.steps;
     let wanted = keys.get("steps").or(step.get("steps")).and_then(Json::as_array).cloned().unwrap_or_default();
     if fits(stage, &steps, &wanted)? { Ok(()) } else { Err(Failure::Other(format!("the path is {}", shown(stage, &steps)))) }
 }

@@ -8,7 +8,7 @@ use axum::response::Response;
 use axum::routing::{delete, get, post};
 use chrono::{DateTime, Utc};
 use engine::approvals::{
-    AdminAct, AdminResult, Ask, AskFor, Begin, Box as Which, BoxRequest, Done, ForecastAsked, NewProxy, PathStep, Place, Selection, SignMode,
+    AdminAct, AdminResult, Ask, AskFor, Begin, Box as Which, BoxRequest, Done, ForecastAsked, Kept, NewProxy, PathStep, Place, Selection, SignMode,
     SignPlace,
 };
 use engine::records::Idempotency;
@@ -37,6 +37,7 @@ pub(super) fn router() -> Router<RuntimeState> {
         .route("/approvals/bulk", post(bulk))
         .route("/approvals/forecast", post(forecast))
         .route("/approvals/{id}", get(one))
+        .route("/approvals/tasks/{id}/save", post(save))
         .route("/approvals/tasks/{id}/{verb}", post(on_task))
         .route("/approvals/{id}/{verb}", post(on_instance))
         .route("/approvals/{id}/admin/{verb}", post(step_in))
@@ -215,76 +216,112 @@ async fn of_record(State(state): State<RuntimeState>, caller: Caller, At((entity
     Ok(answer::ok(&state.engine().approvals_of(&caller.cx, entity, id(&record)?).await?))
 }
 
-/// `{"flow", "record"}`: who would decide in which order.
+/// `{"flow", "record", "values"}`: who would decide in which order; with `values` on the record as it would be, without `record`
+/// on one that is yet to be made.
 async fn forecast(State(state): State<RuntimeState>, caller: Caller, headers: HeaderMap, body: JsonBody) -> Result<Response, Problem> {
-    let asked = Asked::read(&headers, "POST /approvals/forecast", body, &["flow", "record"])?;
-    let wanted = ForecastAsked { flow: asked.needed("flow")?, record: asked.person("record")? };
+    let asked = Asked::read(&headers, "POST /approvals/forecast", body, &["flow", "record", "values"])?;
+    let record = match asked.text("record")? {
+        Some(text) => Some(uuid("record", &text)?),
+        None if asked.map.contains_key("values") => None,
+        None => return Err(missing("record")),
+    };
+    let wanted = ForecastAsked { flow: asked.needed("flow")?, record, values: asked.values };
     let told = state.engine().foresee(&caller.cx, wanted).await?;
     let step =
         |step: &PathStep| json!({"step": step.step, "label": step.label, "people": step.people, "names": step.names, "automatic": step.automatic});
     Ok(answer::ok(&json!({"steps": told.steps.iter().map(step).collect::<Vec<_>>(), "choose": told.choose, "uncertain": told.uncertain})))
 }
 
+/// Something that may be asked, by its word in the address: the keys of its body, and what they mean.
+type Verb = (&'static str, &'static [&'static str], fn(&Asked) -> Result<AskFor, Problem>);
+
 const DECIDE: &[&str] = &["opinion", "values", "signature", "files", "select", "seq"];
 const WORDS: &[&str] = &["opinion", "seq"];
+const TO: &[&str] = &["opinion", "to", "seq"];
 
-async fn on_task(
-    State(state): State<RuntimeState>,
-    caller: Caller,
-    At((task, verb)): At<(String, String)>,
-    headers: HeaderMap,
+/// What is done with a task.
+const ON_TASK: &[Verb] = &[
+    ("approve", DECIDE, |_| Ok(AskFor::Approve)),
+    ("reject", DECIDE, |_| Ok(AskFor::Reject)),
+    ("return", &["opinion", "to", "resubmit", "files", "seq"], |asked| {
+        let straight = match asked.text("resubmit")?.as_deref() {
+            None => None,
+            Some("straight") => Some(true),
+            Some("replay") => Some(false),
+            Some(_) => return Err(expected("resubmit", "straight or replay")),
+        };
+        Ok(AskFor::Return { to: asked.text("to")?.unwrap_or_else(|| "previous".to_owned()), straight })
+    }),
+    ("transfer", TO, |asked| Ok(AskFor::Transfer { to: asked.person("to")? })),
+    ("delegate", TO, |asked| Ok(AskFor::Delegate { to: asked.person("to")? })),
+    ("add_sign", &["opinion", "where", "users", "mode", "seq"], |asked| {
+        let place = match asked.needed("where")?.as_str() {
+            "before" => SignPlace::Before,
+            "after" => SignPlace::After,
+            "parallel" => SignPlace::Parallel,
+            _ => return Err(expected("where", "before, after or parallel")),
+        };
+        let mode = match asked.text("mode")?.as_deref() {
+            None | Some("all") => SignMode::All,
+            Some("any") => SignMode::Any,
+            Some("sequential") => SignMode::Sequential,
+            Some(_) => return Err(expected("mode", "all, any or sequential")),
+        };
+        Ok(AskFor::AddSign { place, users: asked.people("users")?, mode })
+    }),
+    ("remove_sign", &["opinion", "user", "seq"], |asked| Ok(AskFor::RemoveSign { user: asked.person("user")? })),
+    ("opinion", WORDS, |_| Ok(AskFor::Opinion)),
+    ("recall", WORDS, |_| Ok(AskFor::Recall)),
+    ("take_back", WORDS, |_| Ok(AskFor::TakeBack)),
+    ("claim", WORDS, |_| Ok(AskFor::Claim)),
+    ("release", WORDS, |_| Ok(AskFor::Release)),
+];
+
+/// What is done with an instance.
+const ON_INSTANCE: &[Verb] = &[
+    ("withdraw", WORDS, |_| Ok(AskFor::Withdraw)),
+    ("revoke", WORDS, |_| Ok(AskFor::Revoke)),
+    ("urge", WORDS, |_| Ok(AskFor::Urge)),
+    ("take_back", WORDS, |_| Ok(AskFor::TakeBack)),
+    ("comment", &["opinion", "mentions", "files", "seq"], |asked| Ok(AskFor::Comment { mentions: asked.people("mentions")? })),
+    ("copy", &["people", "seq"], |asked| Ok(AskFor::Copy { people: asked.people("people")? })),
+];
+
+/// What those do who manage a flow.
+const STEP_IN: &[Verb] = &[
+    ("jump", TO, |asked| {
+        let to = Name::parse(&asked.needed("to")?).ok_or_else(|| expected("to", "a step"))?;
+        Ok(AskFor::Admin(AdminAct::Jump { to }))
+    }),
+    ("replace", &["opinion", "user", "by", "seq"], |asked| {
+        Ok(AskFor::Admin(AdminAct::Replace { user: asked.person("user")?, by: asked.person("by")? }))
+    }),
+    ("end", &["opinion", "result", "seq"], |asked| {
+        let result = match asked.text("result")?.as_deref() {
+            None | Some("ended") => AdminResult::Ended,
+            Some("approved") => AdminResult::Approved,
+            Some("rejected") => AdminResult::Rejected,
+            Some(_) => return Err(expected("result", "approved, rejected or ended")),
+        };
+        Ok(AskFor::Admin(AdminAct::End { result }))
+    }),
+    ("unlock", WORDS, |_| Ok(AskFor::Admin(AdminAct::Unlock))),
+    ("suspend", WORDS, |_| Ok(AskFor::Admin(AdminAct::Suspend))),
+    ("resume", WORDS, |_| Ok(AskFor::Admin(AdminAct::Resume))),
+];
+
+/// Does what a word asks of a task or an instance; `under` stands before the word in the address.
+async fn done(
+    state: &RuntimeState,
+    caller: &Caller,
+    verbs: &[Verb],
+    (of, under, verb): (&str, &str, &str),
+    headers: &HeaderMap,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let known: &[&str] = match verb.as_str() {
-        "approve" | "reject" => DECIDE,
-        "return" => &["opinion", "to", "resubmit", "files", "seq"],
-        "transfer" | "delegate" => &["opinion", "to", "seq"],
-        "add_sign" => &["opinion", "where", "users", "mode", "seq"],
-        "remove_sign" => &["opinion", "user", "seq"],
-        "opinion" | "recall" | "take_back" | "claim" | "release" => WORDS,
-        _ => return Err(engine::Error::NotFound.into()),
-    };
-    let asked = Asked::read(&headers, &format!("POST /approvals/tasks/{task}/{verb}"), body, known)?;
-    let what = match verb.as_str() {
-        "approve" => AskFor::Approve,
-        "reject" => AskFor::Reject,
-        "return" => AskFor::Return {
-            to: asked.text("to")?.unwrap_or_else(|| "previous".to_owned()),
-            straight: match asked.text("resubmit")?.as_deref() {
-                None => None,
-                Some("straight") => Some(true),
-                Some("replay") => Some(false),
-                Some(_) => return Err(expected("resubmit", "straight or replay")),
-            },
-        },
-        "transfer" => AskFor::Transfer { to: asked.person("to")? },
-        "delegate" => AskFor::Delegate { to: asked.person("to")? },
-        "add_sign" => AskFor::AddSign {
-            place: match asked.needed("where")?.as_str() {
-                "before" => SignPlace::Before,
-                "after" => SignPlace::After,
-                "parallel" => SignPlace::Parallel,
-                _ => return Err(expected("where", "before, after or parallel")),
-            },
-            users: asked.people("users")?,
-            mode: match asked.text("mode")?.as_deref() {
-                None | Some("all") => SignMode::All,
-                Some("any") => SignMode::Any,
-                Some("sequential") => SignMode::Sequential,
-                Some(_) => return Err(expected("mode", "all, any or sequential")),
-            },
-        },
-        "remove_sign" => AskFor::RemoveSign { user: asked.person("user")? },
-        "opinion" => AskFor::Opinion,
-        "recall" => AskFor::Recall,
-        "take_back" => AskFor::TakeBack,
-        "claim" => AskFor::Claim,
-        _ => AskFor::Release,
-    };
-    done(&state, &caller, id(&task)?, what, asked).await
-}
-
-async fn done(state: &RuntimeState, caller: &Caller, of: Uuid, what: AskFor, asked: Asked) -> Result<Response, Problem> {
+    let (_, keys, meant) = verbs.iter().find(|(word, ..)| *word == verb).ok_or(engine::Error::NotFound)?;
+    let asked = Asked::read(headers, &format!("POST /approvals/{under}/{verb}"), body, keys)?;
+    let what = meant(&asked)?;
     let ask = Ask {
         opinion: asked.text("opinion")?,
         signature: asked.file("signature")?,
@@ -293,10 +330,19 @@ async fn done(state: &RuntimeState, caller: &Caller, of: Uuid, what: AskFor, ask
         seq: asked.number("seq")?,
         request: asked.request.clone(),
         values: asked.values,
-        ..Ask::new(of, what)
+        ..Ask::new(id(of)?, what)
     };
-    let done = state.engine().ask_approval(&caller.cx, ask).await?;
-    Ok(answer::ok(&told(&done)))
+    Ok(answer::ok(&told(&state.engine().ask_approval(&caller.cx, ask).await?)))
+}
+
+async fn on_task(
+    State(state): State<RuntimeState>,
+    caller: Caller,
+    At((task, verb)): At<(String, String)>,
+    headers: HeaderMap,
+    body: JsonBody,
+) -> Result<Response, Problem> {
+    done(&state, &caller, ON_TASK, (&task, &format!("tasks/{task}"), &verb), &headers, body).await
 }
 
 async fn on_instance(
@@ -306,22 +352,7 @@ async fn on_instance(
     headers: HeaderMap,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let known: &[&str] = match verb.as_str() {
-        "withdraw" | "revoke" | "urge" | "take_back" => WORDS,
-        "comment" => &["opinion", "mentions", "files", "seq"],
-        "copy" => &["people", "seq"],
-        _ => return Err(engine::Error::NotFound.into()),
-    };
-    let asked = Asked::read(&headers, &format!("POST /approvals/{instance}/{verb}"), body, known)?;
-    let what = match verb.as_str() {
-        "withdraw" => AskFor::Withdraw,
-        "revoke" => AskFor::Revoke,
-        "urge" => AskFor::Urge,
-        "take_back" => AskFor::TakeBack,
-        "comment" => AskFor::Comment { mentions: asked.people("mentions")? },
-        _ => AskFor::Copy { people: asked.people("people")? },
-    };
-    done(&state, &caller, id(&instance)?, what, asked).await
+    done(&state, &caller, ON_INSTANCE, (&instance, &instance, &verb), &headers, body).await
 }
 
 async fn step_in(
@@ -331,24 +362,20 @@ async fn step_in(
     headers: HeaderMap,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let asked = Asked::read(&headers, &format!("POST /approvals/{instance}/admin/{verb}"), body, &["opinion", "to", "user", "by", "result", "seq"])?;
-    let act = match verb.as_str() {
-        "jump" => AdminAct::Jump { to: Name::parse(&asked.needed("to")?).ok_or_else(|| expected("to", "a step"))? },
-        "replace" => AdminAct::Replace { user: asked.person("user")?, by: asked.person("by")? },
-        "end" => AdminAct::End {
-            result: match asked.text("result")?.as_deref() {
-                None | Some("ended") => AdminResult::Ended,
-                Some("approved") => AdminResult::Approved,
-                Some("rejected") => AdminResult::Rejected,
-                Some(_) => return Err(expected("result", "approved, rejected or ended")),
-            },
-        },
-        "unlock" => AdminAct::Unlock,
-        "suspend" => AdminAct::Suspend,
-        "resume" => AdminAct::Resume,
-        _ => return Err(engine::Error::NotFound.into()),
-    };
-    done(&state, &caller, id(&instance)?, AskFor::Admin(act), asked).await
+    done(&state, &caller, STEP_IN, (&instance, &format!("{instance}/admin"), &verb), &headers, body).await
+}
+
+/// `{"opinion", "values"}`: kept for whoever has the task, until they decide; `left_out` are fields that are not kept.
+async fn save(
+    State(state): State<RuntimeState>,
+    caller: Caller,
+    At(task): At<String>,
+    headers: HeaderMap,
+    body: JsonBody,
+) -> Result<Response, Problem> {
+    let asked = Asked::read(&headers, &format!("POST /approvals/tasks/{task}/save"), body, &["opinion", "values"])?;
+    let kept = Kept { opinion: asked.text("opinion")?, values: asked.values };
+    Ok(answer::ok(&json!({"left_out": state.engine().save_task(&caller.cx, id(&task)?, kept).await?})))
 }
 
 /// `{"tasks": [ids], "opinion"}`: each is approved for itself, or says why not.

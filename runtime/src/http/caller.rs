@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use engine::auth::{Scope, Verified, secret};
-use engine::{Caller as Who, Ctx, Error};
+use engine::{Caller as Who, Ctx, Error, Face, Via};
 use model::{Code, Message, Value};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -19,6 +19,8 @@ use super::locale;
 use super::problem::Problem;
 use crate::state::RuntimeState;
 
+/// The longest name of a device that is kept.
+const DEVICE: usize = 200;
 /// The header in which a page sends the session's word.
 const CSRF: &str = "x-csrf-token";
 
@@ -89,8 +91,9 @@ async fn find(parts: &Parts, state: &RuntimeState) -> Result<Found, Error> {
     Ok(Found { verified: state.auth().verify(secret).await?, csrf: Some(secret::csrf(secret)), facts })
 }
 
-async fn context(state: &RuntimeState, found: &Found) -> Result<Ctx, Error> {
+async fn context(state: &RuntimeState, found: &Found, face: Face) -> Result<Ctx, Error> {
     let mut cx = state.engine().context(found.verified.user, found.facts.asked_locale.as_deref()).await?;
+    cx.via = Some(Arc::new(Via { face, device: found.facts.client.agent.chars().take(DEVICE).collect() }));
     if found.facts.asked_locale.is_none()
         && let Some(preferred) = found.facts.preferred_locale
         && let Who::Person(person) = &cx.caller
@@ -142,7 +145,8 @@ impl FromRequestParts<RuntimeState> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, state: &RuntimeState) -> Result<Self, Self::Rejection> {
         let found = find(parts, state).await?;
-        let cx = context(state, &found).await?;
+        // With a session's cookie it is a page that asks.
+        let cx = context(state, &found, if found.csrf.is_some() { Face::Web } else { Face::Api }).await?;
         if let Some(csrf) = &found.csrf
             && !is_safe(&parts.method)
         {
@@ -203,7 +207,7 @@ impl Page {
             Err(error) => return Err(error.into()),
         };
         let Some(csrf) = found.csrf.clone() else { return Err(away()) };
-        let cx = context(state, &found).await?;
+        let cx = context(state, &found, Face::Web).await?;
         let tasks = state.engine().approval_count(&cx).await?;
         Ok(Self { cx, verified: found.verified, csrf, tasks, facts: found.facts })
     }

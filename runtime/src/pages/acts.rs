@@ -3,7 +3,7 @@
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
-use engine::approvals::{AdminAct, AdminResult, Ask, AskFor, Selection, SignMode, SignPlace};
+use engine::approvals::{AdminAct, AdminResult, Ask, AskFor, Kept, Selection, SignMode, SignPlace};
 use engine::records::{Idempotency, ListRequest, Shape};
 use engine::{Ctx, Error};
 use indexmap::IndexMap;
@@ -376,6 +376,9 @@ pub(super) async fn act(State(state): State<RuntimeState>, Path((id, act)): Path
         "decide" => form.fields.get("_verb").unwrap_or_default().to_owned(),
         _ => act,
     };
+    if act == "save" {
+        return save(&state, page, id, &form.fields).await;
+    }
     let asked = asked(&state, page, id, &act, &form.fields).await?;
     let done = if asked.faults.is_empty() { state.engine().ask_approval(&page.cx, asked.ask).await } else { Err(Error::Invalid(asked.faults)) };
     match done {
@@ -386,6 +389,14 @@ pub(super) async fn act(State(state): State<RuntimeState>, Path((id, act)): Path
         }
         Err(error) => Err(missed(page)(error)),
     }
+}
+
+/// Keeps what was entered for a decision, until it is made.
+async fn save(state: &RuntimeState, page: &Page, id: Uuid, fields: &Query) -> Result<Response, Missed> {
+    let asked = asked(state, page, id, "approve", fields).await?;
+    let kept = Kept { opinion: asked.ask.opinion, values: asked.values };
+    state.engine().save_task(&page.cx, asked.ask.of, kept).await.map_err(missed(page))?;
+    Ok(Redirect::to(&format!("/approvals/{}?done=saved", asked.ask.of)).into_response())
 }
 
 /// What is said once an act was done.

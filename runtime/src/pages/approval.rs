@@ -4,13 +4,13 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use engine::Error;
 use engine::approvals::BoxRequest;
 use engine::records::{FieldState, FormState};
+use engine::{Ctx, Error};
 use indexmap::IndexMap;
 use model::{EntityDef, Input, Violation};
 use serde::Serialize;
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 use super::acts::{self, ActForm, MenuItem};
@@ -57,8 +57,8 @@ struct ApprovalPage {
     error: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Changed {
+#[derive(Debug, Serialize)]
+pub(super) struct Changed {
     label: String,
     before: String,
     after: String,
@@ -170,12 +170,11 @@ pub(super) async fn render(state: &RuntimeState, page: &Page, id: Uuid, query: &
     let record = detail["values"]["id"].as_str().and_then(|id| Uuid::try_parse(id).ok());
     let (facts, lines, files) = match (def, record) {
         (Some(def), Some(record)) => {
-            let hidden: Vec<&str> = own.iter().flat_map(|task| hidden(task)).collect();
             let files = acts::files_of(state, page, def, record).await?;
             let mut shown: Vec<Fact> =
                 facts(page, def, &detail["values"]).into_iter().filter(|fact| !fact.kept && !opened.contains(&fact.name)).collect();
             titles::told(state, page, shown.iter_mut().map(|fact| &mut fact.cell)).await?;
-            (shown, lines(state, page, def, record, &hidden).await?, files)
+            (shown, lines(state, page, def, record).await?, files)
         }
         _ => (Vec::new(), Vec::new(), Vec::new()),
     };
@@ -226,19 +225,21 @@ fn marks(locale: &str, detail: &Json) -> Vec<String> {
     marks
 }
 
-/// The fields that a task hides.
-fn hidden(task: &Json) -> impl Iterator<Item = &str> {
-    task["fields"].as_object().into_iter().flatten().filter(|(_, access)| *access == "hidden").map(|(name, _)| name.as_str())
+fn changed(page: &Page, def: &EntityDef, detail: &Json) -> Vec<Changed> {
+    // Whoever has not decided yet wants to know what others changed since it was submitted.
+    let told_of = |key: &str| detail[key].as_object().filter(|changed| !changed.is_empty());
+    told_of("changed").or(told_of("since_submitted")).map(|pairs| changes(&page.cx, def, pairs)).unwrap_or_default()
 }
 
-fn changed(page: &Page, def: &EntityDef, detail: &Json) -> Vec<Changed> {
-    let cx = &page.cx;
+/// What changed, before and after, as a person reads it.
+pub(super) fn changes(cx: &Ctx, def: &EntityDef, pairs: &Map<String, Json>) -> Vec<Changed> {
     let told = |(name, pair): (&String, &Json)| {
-        let field = cx.grants.field(def, name)?;
+        // Lines are shown as they are now, in a list of their own.
+        let field = cx.grants.field(def, name).filter(|field| field.typed.is_some())?;
         let value = |json: &Json| if json.is_null() { "—".to_owned() } else { plain(cx, def, field, json) };
         Some(Changed { label: label_of(cx, field), before: value(&pair[0]), after: value(&pair[1]) })
     };
-    detail["changed"].as_object().into_iter().flatten().filter_map(told).collect()
+    pairs.iter().filter_map(told).collect()
 }
 
 /// The fields that a task opens, in order, with whether they must be filled.
@@ -269,6 +270,13 @@ async fn decision(
         refused.sent.clone_from(&failed.values);
         refused.offers.clone_from(&failed.offers);
     }
+    let kept = &task["kept"];
+    if failed.is_none() {
+        // What was kept goes on where it was left, of the fields that are still open.
+        let is_open = |name: &str| open.iter().any(|(open, _)| open == name);
+        let values = kept["values"].as_object().into_iter().flatten().filter(|(name, _)| is_open(name));
+        refused.sent = values.map(|(name, value)| (name.clone(), Input::from(value))).collect();
+    }
     let names: Vec<String> = open.into_iter().map(|(name, _)| name).collect();
     let controls = match (def, detail["values"]["id"].as_str().and_then(|id| Uuid::try_parse(id).ok())) {
         (Some(def), Some(record)) => made(state, page, def, Some(record), &names, &form, &refused).await?,
@@ -279,7 +287,10 @@ async fn decision(
     let rule = text(task, "opinion");
     let words = |act: &str, needed: bool| Words {
         needed,
-        text: fields.get(&format!("_opinion.{act}")).unwrap_or_default().to_owned(),
+        text: match (failed, act) {
+            (None, "approve") => text(kept, "opinion").to_owned(),
+            (Some(_) | None, _) => fields.get(&format!("_opinion.{act}")).unwrap_or_default().to_owned(),
+        },
         error: failed.filter(|failed| failed.act == act).and_then(|failed| failed.of("opinion", &cx.locale)),
         open: failed.map_or(query.get("act") == Some(act), |failed| failed.act == act),
     };

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
+use super::approval::{Changed, changes};
 use super::env;
 use super::inbox::{color_of, moment, state_text, text};
 
@@ -33,6 +34,8 @@ pub(super) struct Line {
     words: String,
     files: Vec<(String, String)>,
     signature: Option<Signature>,
+    /// What was changed with it.
+    changes: Vec<Changed>,
 }
 
 /// A signature: a name, and a drawing where there is one.
@@ -226,6 +229,9 @@ impl Teller<'_> {
                 }
             }
             _ => return None,
+        }
+        if let (Some(pairs), Some(def)) = (event["changes"].as_object(), self.cx.app.schema.find(text(self.detail, "entity"))) {
+            line.changes = changes(self.cx, def, pairs);
         }
         Some(line)
     }

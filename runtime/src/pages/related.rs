@@ -164,14 +164,14 @@ pub(super) async fn related(state: &RuntimeState, page: &Page, def: &EntityDef, 
 }
 
 /// The lines of a record, without those of the fields that are hidden here.
-pub(super) async fn lines(state: &RuntimeState, page: &Page, def: &EntityDef, id: Uuid, hidden: &[&str]) -> Result<Vec<Related>, Missed> {
+pub(super) async fn lines(state: &RuntimeState, page: &Page, def: &EntityDef, id: Uuid) -> Result<Vec<Related>, Missed> {
     const MOST: u32 = 200;
     let mut found = Vec::new();
     for (name, inverse) in &def.inverses {
         let Some(many) = seen(page, inverse) else { continue };
         let Some(line) = many.line_of.filter(|line| line.parent == def.id) else { continue };
         let field = def.field(line.lines).name.as_str();
-        if hidden.contains(&field) || page.cx.grants.field(def, field).is_none() {
+        if page.cx.grants.field(def, field).is_none() {
             continue;
         }
         let names = columns(page, many, inverse);

@@ -124,7 +124,7 @@ async fn foresee(state: &RuntimeState, page: &Page, entity: &str, id: Uuid, flow
     let cx = &page.cx;
     let def = state.engine().entity(cx, entity).map_err(missed(page))?;
     let found = state.engine().get(cx, def.id, id, &Shape { fields: Some(Vec::new()), ..Shape::default() }).await.map_err(missed(page))?;
-    let asked = ForecastAsked { flow: flow.to_owned(), record: id };
+    let asked = ForecastAsked { flow: flow.to_owned(), record: Some(id), values: indexmap::IndexMap::new() };
     let foresight = state.engine().foresee(cx, asked).await.map_err(missed(page))?;
     let there = state.engine().approvals_of(cx, def.id, id).await.map_err(missed(page))?;
     let again = there["data"].as_array().into_iter().flatten().any(|line| line["flow"] == flow && line["state"] == "returned");

@@ -64,7 +64,7 @@ fn shown_flow() -> Json {
 }
 
 on_both! {
-    /// An open task shows its record and the fields that its step names, hides those that it hides, everywhere; afterwards
+    /// P26: an open task shows its record and the fields that its step names, hides those that it hides, everywhere; afterwards
     /// nothing is left of it.
     async fn a_task_shows_what_its_step_says(app) {
         let margin = json!({"kind": "formula", "label": "Margin", "result": "money", "expr": "amount - cost"});
@@ -96,9 +96,10 @@ on_both! {
             assert!(told.contains("Secret") && told.contains("234") && !told.contains("321"), "{told}");
         }
         let names = |json: &Json, names: &[&str]| names.iter().filter(|name| json.to_string().contains(&format!("\"{name}\":"))).count();
-        // Of what a step hides its list of fields says that it does.
-        let shown = json!([detail["values"], detail["changed"], detail["timeline"], detail["people"]]);
-        assert_eq!((names(&shown, &["amount", "margin"]), names(&detail["timeline"], &["cost"])), (0, 1), "{detail}");
+        // Nor does anything name what a step hides: the snapshot of the submission, the diffs, the list of what the task opens.
+        assert_eq!(names(&detail, &["amount", "margin"]), 0, "{detail}");
+        assert_eq!(detail["tasks"][0]["fields"], json!({"cost": "read", "discount": "write"}));
+        assert_eq!(detail["timeline"][0]["values"]["cost"], "1234.00", "{detail}");
         gus.post(&format!("/approvals/tasks/{}/approve", line["task"].as_str().expect("an id")), json!({})).await.is(200);
         // Whose task is done knows of the instance, and sees nothing of the record any more.
         gus.get(&path).await.problem(404, "not_found");
@@ -115,6 +116,64 @@ on_both! {
         let line = &rea.get("/approvals/tasks?box=copied").await.ok(200)["data"][0];
         assert_eq!((&line["summary"]["amount"], line["summary"].get("cost")), (&json!(98765.0), None), "{line}");
         assert_eq!(cy.get(&at).await.ok(200)["changed"], json!({"amount": ["4321.00", "98765.00"], "cost": ["1234.00", "55555.00"]}), "whose role shows it sees it");
+    }
+
+    /// What a record was when it was submitted, what each decider changed in it, and by which way they came; what is not decided
+    /// yet is kept for whoever wrote it, and for nobody else.
+    async fn the_course_keeps_what_the_record_was(app) {
+        installed(&app, &[]).await;
+        let amy = person(&app, "amy", &["rep"], json!({})).await;
+        let bo = person(&app, "bo", &["head"], json!({})).await;
+        let _ = app.admin().change("core.user", &id(&amy).await, json!({"manager": id(&bo).await})).await;
+        let record = amy.create_id("approvals.quote", json!({"name": "Q", "amount": 10, "discount": 10, "cost": 7})).await;
+        let ahead = amy.post("/approvals/forecast", json!({"flow": "approvals.discount", "record": record, "values": {"discount": 2}})).await.ok(200);
+        assert_eq!(ahead["steps"][0]["step"], "small", "{ahead}");
+        let ahead = amy.post("/approvals/forecast", json!({"flow": "approvals.discount", "values": {"discount": 20}})).await.ok(200);
+        assert_eq!((&ahead["steps"][0]["step"], &ahead["steps"][0]["names"]), (&json!("chain"), &json!(["bo"])), "{ahead}");
+        amy.post("/approvals/forecast", json!({"flow": "approvals.discount"})).await.fault(422, "required", "record");
+        amy.post("/approvals/forecast", json!({"flow": "approvals.discount", "values": {"discont": 2}})).await.fault(422, "unknown_field", "discont");
+        let begun = amy.post("/approvals", json!({"flow": "approvals.discount", "record": record})).await.ok(201);
+        let at = format!("/approvals/{}", id_of(&begun));
+        let task = format!("/approvals/tasks/{}", task(&bo, &record).await["task"].as_str().expect("an id"));
+        let kept = json!({"opinion": "Perhaps", "values": {"discount": 8}});
+        amy.post(&format!("{task}/save"), kept.clone()).await.problem(403, "not_your_task");
+        bo.post(&format!("{task}/save"), json!({"values": {"amount": 1}})).await.fault(422, "read_only_field", "amount");
+        bo.post(&format!("{task}/save"), json!({"files": []})).await.fault(400, "malformed", "files");
+        assert_eq!(bo.post(&format!("{task}/save"), kept).await.ok(200), json!({"left_out": []}));
+        let detail = bo.get(&at).await.ok(200);
+        assert_eq!((&detail["tasks"][0]["kept"]["opinion"], &detail["tasks"][0]["kept"]["values"]), (&json!("Perhaps"), &json!({"discount": 8})));
+        assert!(!amy.get(&at).await.ok(200).to_string().contains("Perhaps"), "it is whose it is");
+        assert_eq!((&amy.read("approvals.quote", &record).await["discount"], &detail["since_submitted"]), (&json!(10.0), &json!({})));
+        bo.post(&format!("{task}/approve"), json!({"opinion": "Well", "values": {"discount": 8}})).await.is(200);
+        let told = amy.get(&at).await.ok(200);
+        let line = |word: &str| told["timeline"].as_array().expect("events").iter().find(|line| line["event"] == word).expect("an event").clone();
+        let (submitted, voted) = (line("submitted"), line("voted"));
+        assert_eq!((&submitted["values"]["discount"], &submitted["values"]["cost"], &submitted["channel"]), (&json!("10"), &json!("7.00"), &json!("api")), "{submitted}");
+        assert!(submitted["revision"].as_i64() > Some(0) && submitted.get("changes").is_none(), "{submitted}");
+        assert_eq!((&voted["changes"], voted.get("values"), voted.get("device")), (&json!({"discount": ["10", "8"]}), None, None), "{voted}");
+        let visit = told["people"].as_array().expect("visits").iter().find(|visit| visit["step"] == "manager").expect("a visit");
+        assert_eq!((&visit["changes"], &told["since_submitted"]["discount"]), (&json!({"discount": ["10", "8"]}), &json!(["10", "8"])), "{told}");
+    }
+
+    /// P35: a hundred who submit at the same moment get a hundred numbers.
+    async fn each_has_a_number_of_its_own(app) {
+        installed(&app, &[]).await;
+        let amy = person(&app, "amy", &["rep"], json!({})).await;
+        let mut records = Vec::new();
+        for number in 0..100 {
+            records.push(amy.create_id("approvals.quote", json!({"name": format!("Q{number}"), "amount": 1, "discount": 10})).await);
+        }
+        let submit = |record: &String| {
+            let (amy, body) = (amy.clone(), json!({"flow": "approvals.discount", "record": record}));
+            tokio::spawn(async move { id_of(&amy.post("/approvals", body).await.ok(201)) })
+        };
+        let begun: Vec<_> = records.iter().map(submit).collect();
+        let mut numbers = std::collections::BTreeSet::new();
+        for begun in begun {
+            let detail = amy.get(&format!("/approvals/{}", begun.await.expect("an answer"))).await.ok(200);
+            numbers.insert(detail["number"].as_str().expect("a number").to_owned());
+        }
+        assert_eq!(numbers.len(), 100, "{numbers:?}");
     }
 
     /// Who merely knows of an instance cannot let others see it, nor himself for longer.

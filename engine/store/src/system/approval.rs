@@ -40,8 +40,28 @@ pub static APPROVAL_EVENT: Table = Table {
         ("by", Storage::Uuid),
         ("request", Storage::Text),
         ("body", Storage::Json),
+        // Under which revision of the workspace, and by which way it was asked for.
+        ("revision", Storage::Int),
+        ("channel", Storage::Text),
+        ("device", Storage::Text),
     ],
     key: &["instance", "seq"],
+    indexes: &[],
+};
+
+/// What the record was when an event happened: as it was submitted, and what somebody changed with their decision.
+pub static APPROVAL_DATA: Table = Table {
+    name: "sys_approval_data",
+    columns: &[("instance", Storage::Uuid), ("seq", Storage::Int), ("body", Storage::Json)],
+    key: &["instance", "seq"],
+    indexes: &[],
+};
+
+/// What somebody wrote at a task and has not decided yet.
+pub static APPROVAL_KEPT: Table = Table {
+    name: "sys_approval_kept",
+    columns: &[("instance", Storage::Uuid), ("seat", Storage::Int), ("person", Storage::Uuid), ("at", Storage::Timestamp), ("body", Storage::Json)],
+    key: &["instance", "seat", "person"],
     indexes: &[],
 };
 

@@ -41,6 +41,8 @@ const TABLES: &[&Table] = &[
     &run::DEFINITION,
     &approval::APPROVAL,
     &approval::APPROVAL_EVENT,
+    &approval::APPROVAL_DATA,
+    &approval::APPROVAL_KEPT,
     &approval::APPROVAL_TASK,
     &approval::APPROVAL_COPY,
     &approval::PROXY,
