@@ -8,6 +8,7 @@ pub mod backend;
 pub mod chance;
 pub mod client;
 pub mod folders;
+pub mod instances;
 pub mod program;
 pub mod recount;
 pub mod serve;

@@ -2,6 +2,7 @@
 //! Invariant: what was answered is there, what was not answered is whole or absent; each fault is tried twenty times.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by them")]
 
+mod approvals;
 mod automations;
 mod clocks;
 mod imports;

@@ -3,6 +3,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by them")]
 
+mod approvals;
 mod filters;
 mod hidden;
 mod leads;
