@@ -18,7 +18,7 @@ use crate::records::Channel;
 static IDS: std::sync::LazyLock<parking_lot::Mutex<uuid::ContextV7>> = std::sync::LazyLock::new(|| parking_lot::Mutex::new(uuid::ContextV7::new()));
 
 /// A person who is signed in, with what rights depend on.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Person {
     /// The record in `core.user`.
     pub id: Uuid,

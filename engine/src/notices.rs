@@ -22,7 +22,7 @@ use crate::Engine;
 use crate::ctx::{Ctx, Person};
 use crate::effects::mail::MAIL;
 use crate::error::Error;
-use crate::records::{Batch, ChangeNote, ListAnswer, ListRequest, Shape, Submission, Total, write_in};
+use crate::records::{Batch, ChangeNote, ListAnswer, ListRequest, Shape, Submission, Total, write_one};
 use crate::scheduler::{Due, TimerKind};
 
 /// Which way; closed.
@@ -176,9 +176,7 @@ fn in_app(cx: &Ctx, tx: &Tx, person: &Person, notice: &Notice, words: &Words) ->
         values.insert("approval".to_owned(), Input::Text(approval.clone()));
     }
     let engine = cx.as_system();
-    let (results, notes) = write_in(&engine, tx, def.id, &[Submission::Create { id: None, values }])?;
-    results.into_iter().collect::<Result<Vec<_>, _>>()?;
-    Ok(notes)
+    write_one(&engine, tx, def.id, &Submission::Create { id: None, values }).map(|(_, notes)| notes)
 }
 
 fn mail(cx: &Ctx, tx: &Tx, person: &Person, notice: &Notice, words: &Words, wishes: &Wishes) -> Result<(), Error> {

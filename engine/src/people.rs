@@ -1,6 +1,7 @@
 //! In charge of people as rights see them: who they are, who is below them, what they may do.
 //! Invariant: a person who is not active or not there has no rights; a change of people is effective at once.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use model::{Cells, EntityDef, Value};
@@ -52,14 +53,19 @@ impl Engine {
             && known.revision == app.revision
             && known.epoch == epoch
         {
-            return Ok(Some(known.clone()));
+            let mut known = known.clone();
+            if known.grants.uses_clock() {
+                known.grants = rights_of(&app, &known.person, self.now());
+            }
+            return Ok(Some(known));
         }
         let now = self.now();
         let at = Arc::clone(&app);
         let read = self.store().read(move |tx| person_in(tx, &at, user)).await?;
         let Some(person) = read else { return Ok(None) };
-        let grants = Arc::new(grants(&app, &person, now));
-        let known = Known { person: Arc::new(person), grants, revision: app.revision, epoch };
+        let person = Arc::new(person);
+        let grants = rights_of(&app, &person, now);
+        let known = Known { person, grants, revision: app.revision, epoch };
         self.known_people().lock().insert(user, known.clone());
         Ok(Some(known))
     }
@@ -71,10 +77,9 @@ impl Engine {
     pub async fn context(&self, user: Uuid, locale: Option<&str>) -> Result<Ctx, Error> {
         let known = self.known(user).await?.ok_or(Error::Unauthenticated)?;
         let app = self.current();
-        let grants = if known.person.admin { Arc::clone(&app.all_grants) } else { Arc::clone(&known.grants) };
         Ok(Ctx {
             app,
-            grants,
+            grants: known.grants,
             now: self.now(),
             zone: known.person.zone,
             locale: locale.unwrap_or(&known.person.locale).to_owned(),
@@ -142,7 +147,7 @@ pub(crate) fn context_in(cx: &Ctx, tx: &Tx, user: Uuid) -> Result<Option<Ctx>, E
 
 /// The facts of a person who was read within the open transaction.
 pub(crate) fn context_of(cx: &Ctx, person: Arc<Person>) -> Ctx {
-    let grants = if person.admin { Arc::clone(&cx.app.all_grants) } else { Arc::new(grants(&cx.app, &person, cx.now)) };
+    let grants = rights_of(&cx.app, &person, cx.now);
     let (zone, locale) = (person.zone, person.locale.clone());
     Ctx { grants, zone, locale, caller: Caller::Person(person), channel: Channel::Request, ..cx.clone() }
 }
@@ -211,11 +216,37 @@ pub(crate) fn person_in(tx: &Tx, app: &Published, user: Uuid) -> Result<Option<P
     }))
 }
 
-/// The rights of a person.
-pub(crate) fn grants(app: &Published, person: &Person, now: chrono::DateTime<chrono::Utc>) -> Grants {
+/// Rights that were compiled under one revision, each with the facts that it was compiled from.
+#[derive(Debug, Default)]
+pub(crate) struct Compiled(parking_lot::Mutex<HashMap<Uuid, Rights>>);
+
+/// A person as they were, and what they could do.
+type Rights = (Arc<Person>, Arc<Grants>);
+
+/// People whose rights are remembered.
+const MOST: usize = 10_000;
+
+/// The rights of a person. They are compiled once for the same facts: within a transaction, too, where the facts may be newer
+/// than what others know.
+pub(crate) fn rights_of(app: &Published, person: &Arc<Person>, now: chrono::DateTime<chrono::Utc>) -> Arc<Grants> {
     if person.admin {
-        return Grants::all(&app.schema);
+        return Arc::clone(&app.all_grants);
     }
+    if let Some((_, grants)) = app.rights.0.lock().get(&person.id).filter(|(known, _)| known == person) {
+        return Arc::clone(grants);
+    }
+    let grants = Arc::new(grants(app, person, now));
+    if !grants.uses_clock() {
+        let mut known = app.rights.0.lock();
+        if known.len() >= MOST {
+            known.clear();
+        }
+        known.insert(person.id, (Arc::clone(person), Arc::clone(&grants)));
+    }
+    grants
+}
+
+fn grants(app: &Published, person: &Person, now: chrono::DateTime<chrono::Utc>) -> Grants {
     let mut names: Vec<&str> = vec![EVERYONE];
     if !person.roles.is_empty() {
         names.push(COLLABORATOR);

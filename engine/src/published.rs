@@ -46,6 +46,7 @@ pub struct Published {
     pub zone: chrono_tz::Tz,
     /// All rights.
     pub all_grants: Arc<Grants>,
+    pub(crate) rights: crate::people::Compiled,
     /// What runs when something happens.
     pub(crate) automations: crate::automations::Automations,
     /// How records become others.
@@ -252,9 +253,10 @@ impl Published {
         let settings = apps.iter().map(|(name, app)| (name.to_string(), crate::settings::values_of(app, set.get(name.as_str())))).collect();
         let settings: HashMap<String, Map<String, Json>> = settings;
         let zone = settings.get("core").and_then(|core| core.get("time_zone")).and_then(Json::as_str).and_then(|name| name.parse().ok());
-        let all_grants = Arc::new(Grants::all(&schema));
         Ok(Self {
             revision,
+            all_grants: Arc::new(Grants::all(&schema)),
+            rights: crate::people::Compiled::default(),
             schema: Arc::new(schema),
             layout,
             packages: IndexMap::new(),
@@ -263,7 +265,6 @@ impl Published {
             graph,
             settings,
             zone: zone.unwrap_or(chrono_tz::UTC),
-            all_grants,
             automations,
             conversions,
             calendars: crate::times::calendar::WorkingTime::all(apps),

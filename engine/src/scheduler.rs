@@ -37,6 +37,7 @@ static KINDS: &[&dyn TimerKind] = &[
     &crate::notices::DigestKind,
     &crate::housekeeping::SweepKind,
     &crate::approvals::timers::ApprovalTimer,
+    &crate::approvals::proxies::ProxyTimer,
     &crate::automations::schedule::ScheduleKind,
     &crate::automations::schedule::DateKind,
     &crate::automations::schedule::FillKind,

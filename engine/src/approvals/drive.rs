@@ -450,11 +450,16 @@ fn chain(tx: &Tx, from: Option<Uuid>) -> Result<Vec<rows::Row>, Error> {
 /// An instance, locked until the transaction ends. Whoever changes a record holds it before they come to what runs on it, and a
 /// flow comes to those that it started: locks are taken in this order, so that nobody waits for each other.
 pub(crate) fn held(w: &Writer<'_>, instance: Uuid) -> Result<Option<rows::Row>, Error> {
-    for row in chain(w.tx, Some(instance))?.iter().rev() {
+    let mut chain = chain(w.tx, Some(instance))?;
+    for row in chain.iter().rev() {
         if let Some(def) = w.app.schema.find(&row.entity) {
             w.reader.preload(def.id, &[row.record], store::Lock::Change)?;
         }
         rows::lock(w.tx, row.id)?;
+    }
+    if w.tx.is_alone() {
+        // Nobody else wrote it since.
+        return Ok((!chain.is_empty()).then(|| chain.swap_remove(0)));
     }
     rows::get(w.tx, instance)
 }

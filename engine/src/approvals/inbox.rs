@@ -186,9 +186,12 @@ fn lines(cx: &Ctx, w: &Writer<'_>, me: Uuid, request: &BoxRequest) -> Result<(Ve
         let found = found(w.tx, me, request, after, limit + 1)?;
         let is_last = found.len() <= limit as usize;
         let mut lines = Vec::new();
+        let instances: Vec<Uuid> = found.iter().take(limit as usize).map(|(_, instance, _)| *instance).collect();
+        let known = rows::all(w.tx, &instances)?;
+        read_ahead(w, known.values())?;
         for (place, instance, seat) in found.into_iter().take(limit as usize) {
-            let Some(row) = rows::get(w.tx, instance)? else { continue };
-            let plan = match plan_of(w, &row) {
+            let Some(row) = known.get(&instance) else { continue };
+            let plan = match plan_of(w, row) {
                 Err(Error::NotFound) => continue,
                 plan => plan?,
             };
@@ -197,7 +200,7 @@ fn lines(cx: &Ctx, w: &Writer<'_>, me: Uuid, request: &BoxRequest) -> Result<(Ve
                 && request.flow.as_deref().is_none_or(|flow| row.flow == flow)
                 && request.record.is_none_or(|record| row.record == record)
                 && request.step.as_deref().is_none_or(|step| seat.is_some() || row.instance.open_visits().any(|visit| visit.node == *step));
-            let line = if fits { Some(line(cx, w, &plan, &row, seat, place.at)?) } else { None };
+            let line = if fits { Some(line(cx, w, &plan, row, seat, place.at)?) } else { None };
             lines.push((place, line));
         }
         let mut told: Vec<Json> = lines.iter().filter_map(|(_, line)| line.clone()).collect();
@@ -216,6 +219,20 @@ fn lines(cx: &Ctx, w: &Writer<'_>, me: Uuid, request: &BoxRequest) -> Result<(Ve
             return Ok((data, None));
         }
     }
+}
+
+/// Reads the records that instances are about, all of an entity in one question.
+fn read_ahead<'a>(w: &Writer<'_>, rows: impl Iterator<Item = &'a Row>) -> Result<(), Error> {
+    let mut records: BTreeMap<&str, Vec<Uuid>> = BTreeMap::new();
+    for row in rows {
+        records.entry(row.entity.as_str()).or_default().push(row.record);
+    }
+    for (entity, ids) in records {
+        if let Some(def) = w.app.schema.find(entity) {
+            w.reader.preload(def.id, &ids, store::Lock::None)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether a line has folded words in its title, its number or its initiator's name.

@@ -17,7 +17,7 @@ mod kept;
 pub(crate) mod lock;
 mod may;
 pub(crate) mod plan;
-mod proxies;
+pub(crate) mod proxies;
 mod rows;
 mod sight;
 mod steps;

@@ -1,6 +1,6 @@
 //! In charge of instances as rows: read under lock, written with their events, tasks and copies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -113,6 +113,20 @@ pub(crate) fn get(tx: &Tx, instance: Uuid) -> Result<Option<Row>, Error> {
     rows.first().map(|row| Row::read(row)).transpose()
 }
 
+/// Instances, each as it is; what is not there is left out.
+pub(crate) fn all(tx: &Tx, instances: &[Uuid]) -> Result<HashMap<Uuid, Row>, Error> {
+    const PAGE: usize = 500;
+    let mut found = HashMap::with_capacity(instances.len());
+    for some in instances.chunks(PAGE) {
+        let ids = some.iter().copied().map(Value::Uuid).collect();
+        for row in tx.find(&APPROVAL, &[Cond::In("id", ids)], &[], PAGE as u32)? {
+            let row = Row::read(&row)?;
+            found.insert(row.id, row);
+        }
+    }
+    Ok(found)
+}
+
 /// The instances of a record, the newest first.
 pub(crate) fn of_record(tx: &Tx, record: Uuid, live: bool) -> Result<Vec<Row>, Error> {
     let mut fit = vec![Cond::Eq("record", Value::Uuid(record))];
@@ -197,6 +211,9 @@ pub(crate) const LIVE: [&str; 2] = ["running", "returned"];
 /// The words of tasks that are before somebody.
 pub(crate) const OPEN: [&str; 3] = ["open", "opinion", "claim"];
 
+/// What changes of an instance after it began.
+const MOVING: [&str; 4] = ["state", "ended_at", "seq", "body"];
+
 /// Writes an instance, what happened, its tasks and its copies.
 pub(crate) fn save(
     cx: &Ctx,
@@ -228,9 +245,13 @@ pub(crate) fn save(
     }
     tx.put(&APPROVAL_EVENT, &written)?;
     if is_new {
-        tx.put(&APPROVAL, &[row.values()?])?
+        tx.put(&APPROVAL, &[row.values()?])?;
     } else {
-        tx.put_over(&APPROVAL, row.values()?)?
+        let columns = APPROVAL.columns.iter().map(|(name, _)| *name);
+        let handed_on = before.initiator != row.instance.initiator;
+        let moved = |name: &str| MOVING.contains(&name) || (handed_on && name == "initiator");
+        let set: Vec<(&str, Value)> = columns.zip(row.values()?).filter(|(name, _)| moved(name)).collect();
+        tx.change(&APPROVAL, &set, &[Cond::Eq("id", Value::Uuid(row.id))])?;
     }
     tasks(tx, row, before, by, now)?;
     let fresh: Vec<Vec<Value>> = row

@@ -116,6 +116,8 @@ fn proceed(cx: &Ctx, tx: &Tx, mut run: Run, started: Instant, way: Way) -> Resul
     match followed(cx, tx, &run) {
         Ok(plan) => {
             let mut stand = Stand::read(&run);
+            // Who set it off is read once, and again after a step that may have changed who they are.
+            let mut person: Option<Option<Ctx>> = None;
             while !run.state.is_ended() {
                 let Some(name) = stand.position.step().map(str::to_owned) else {
                     end(&mut run, cx, RunState::Done);
@@ -123,7 +125,15 @@ fn proceed(cx: &Ctx, tx: &Tx, mut run: Run, started: Instant, way: Way) -> Resul
                 };
                 let begun = Instant::now();
                 let told = RefCell::default();
-                let outcome = tx.savepoint(|tx| caught(|| one(cx, tx, &plan, &run, &stand, &Doing { name: &name, told: &told })));
+                let known = match (&person, run.by) {
+                    (Some(known), _) => known.clone(),
+                    (None, None) => None,
+                    (None, Some(by)) => crate::people::context_in(cx, tx, by)?,
+                };
+                let doing = Doing { name: &name, told: &told, person: known.as_ref() };
+                let outcome = tx.savepoint(|tx| caught(|| one(cx, tx, &plan, &run, &stand, &doing)));
+                let is_of_people = |note: &ChangeNote| matches!(note.entity.as_str(), "core.user" | "core.department");
+                person = outcome.as_ref().ok().filter(|(_, notes)| !notes.iter().any(is_of_people)).map(|_| known);
                 stand.steps += 1;
                 let mut note = RunStep {
                     run: run.id,
@@ -233,23 +243,22 @@ impl Stand {
 struct Doing<'a> {
     name: &'a str,
     told: &'a RefCell<Json>,
+    /// Who set the run off, as they are now.
+    person: Option<&'a Ctx>,
 }
 
 /// Does one step.
 fn one(cx: &Ctx, tx: &Tx, plan: &AutomationPlan, run: &Run, stand: &Stand, doing: &Doing<'_>) -> Result<(Option<After>, Vec<ChangeNote>), Error> {
     let name = doing.name;
     let step = plan.steps.get(name).ok_or_else(|| Error::Internal(format!("there is no step `{name}`")))?;
-    let person = match run.by {
-        Some(by) => crate::people::context_in(cx, tx, by)?,
-        None => None,
-    };
+    let person = doing.person;
     let depth = u8::try_from(run.depth).unwrap_or(u8::MAX);
     let as_person = rights(plan, step) == RunAs::User;
     if as_person && run.by.is_some() && person.is_none() {
         return Err(Error::of(Code::Forbidden, Message::new("person_gone")));
     }
-    let acts = acting(cx, person.as_ref().filter(|_| as_person), depth);
-    let eyes = person.as_ref().map_or_else(|| acting(cx, None, depth), |person| Ctx { depth, ..person.clone() });
+    let acts = acting(cx, person.filter(|_| as_person), depth);
+    let eyes = person.map_or_else(|| acting(cx, None, depth), |person| Ctx { depth, ..person.clone() });
     let asker: Caller = eyes.caller.clone();
     let mut held = stand.held.clone();
     held.extend(stand.position.items().map(|(name, item)| (name.to_owned(), item.clone())));

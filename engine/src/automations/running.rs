@@ -23,7 +23,7 @@ use crate::error::Error;
 use crate::records::accept::{Purpose, refusal, set_cells, unknown_field};
 use crate::records::lookup::is_live;
 use crate::records::slice::Writer;
-use crate::records::{ChangeNote, Submission, Written, write_in};
+use crate::records::{ChangeNote, Submission, Written, write_in, write_one};
 
 /// A record at hand.
 #[derive(Clone, Debug)]
@@ -303,8 +303,13 @@ impl Running<'_> {
 
     /// Writes one thing.
     pub(crate) fn write(&self, entity: EntityId, submission: Submission) -> Result<Written, Error> {
-        let (mut results, notes) = write_in(self.cx, self.tx, entity, &[submission])?;
-        let written = results.pop().unwrap_or(Err(Error::NotFound))?;
+        let (written, notes) = if self.run.is_some() {
+            // A step that fails undoes itself.
+            write_one(self.cx, self.tx, entity, &submission)?
+        } else {
+            let (mut results, notes) = write_in(self.cx, self.tx, entity, &[submission])?;
+            (results.pop().unwrap_or(Err(Error::NotFound))?, notes)
+        };
         self.notes.borrow_mut().extend(notes);
         self.wrote.set(true);
         Ok(written)

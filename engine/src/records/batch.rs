@@ -180,6 +180,12 @@ pub(crate) fn write_in(cx: &Ctx, tx: &Tx, entity: EntityId, submissions: &[Submi
     each(cx, tx, entity, submissions)
 }
 
+/// Writes one thing within a transaction, or a part of it, that ends with an error of it: nothing of it is undone here.
+pub(crate) fn write_one(cx: &Ctx, tx: &Tx, entity: EntityId, submission: &Submission) -> Result<(Written, Vec<ChangeNote>), Error> {
+    let (mut results, notes) = run(cx, tx, entity, std::slice::from_ref(submission))?;
+    Ok((results.pop().unwrap_or(Err(Error::NotFound))?, notes))
+}
+
 fn caller_name(caller: &Caller) -> String {
     caller.user().map_or_else(|| "system".to_owned(), |id| id.to_string())
 }

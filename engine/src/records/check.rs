@@ -15,9 +15,10 @@ use crate::records::submission::Channel;
 /// Checks all rows.
 pub(crate) fn check(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error> {
     let mut rows = std::mem::take(&mut slice.rows);
+    let running = crate::approvals::lock::Running::of(w, slice.def, &rows)?;
     for row in rows.iter_mut().filter(|row| row.goes_on()) {
         locked(w, slice, row);
-        crate::approvals::lock::check(w, slice.def, row)?;
+        crate::approvals::lock::check(w, slice.def, row, &running)?;
         conditions(w, slice, row);
         let faults = rules_broken(w, slice.def, &slice.plan.rules, row.before.as_deref(), &row.after, false);
         row.faults.extend(faults);

@@ -34,7 +34,7 @@ mod submission;
 pub(crate) mod write;
 
 pub use batch::{Batch, ChangeNote, Idempotency};
-pub(crate) use batch::{known, notes_of, remember_answer, write_in};
+pub(crate) use batch::{known, notes_of, remember_answer, write_in, write_one};
 pub use choices::Choosing;
 pub(crate) use fill::along;
 pub use history::Op;

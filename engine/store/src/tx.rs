@@ -259,19 +259,33 @@ impl Tx {
         let number = self.0.savepoints.get();
         let texts = self.0.texts.borrow().len();
         self.0.savepoints.set(number + 1);
-        self.script(&format!("SAVEPOINT inner_{number}"))?;
+        self.mark("SAVEPOINT", number)?;
         let result = work(self);
         self.0.savepoints.set(number);
         if result.is_err() {
             self.0.texts.borrow_mut().truncate(texts);
             // Where the database undid everything, the savepoint is gone: what took it is the answer.
             let cause = self.last_fault();
-            if let Err(fault) = self.script(&format!("ROLLBACK TO SAVEPOINT inner_{number}")) {
+            if let Err(fault) = self.mark("ROLLBACK TO SAVEPOINT", number) {
                 return Err(cause.unwrap_or(fault).into());
             }
         }
-        self.script(&format!("RELEASE SAVEPOINT inner_{number}"))?;
+        self.mark("RELEASE SAVEPOINT", number)?;
         result
+    }
+
+    /// Sets, undoes or ends a savepoint; a database in this process keeps the statement prepared.
+    fn mark(&self, word: &str, number: u32) -> Result<(), Fault> {
+        self.alive()?;
+        let text = format!("{word} inner_{number}");
+        let result = match &self.0.on {
+            On::Sqlite(connection) => {
+                let done = connection.prepare_cached(&text).and_then(|mut statement| statement.execute([]));
+                done.map(drop).map_err(|error| sqlite::fault(&error))
+            }
+            On::Postgres(session) => session.script(&text),
+        };
+        self.noted(result)
     }
 
     /// Holds the others off `key` until the transaction ends. The one writer of SQLite needs no such thing.

@@ -12,6 +12,10 @@ use tests::on_both;
 async fn quote(app: &App, by: &Client, discount: u32) -> String {
     let account = app.account(&format!("Acme {}", uuid::Uuid::new_v4().simple())).await;
     let product = app.product(&format!("Product {}", uuid::Uuid::new_v4().simple()), "550").await;
+    quote_of(by, &account, &product, discount).await
+}
+
+async fn quote_of(by: &Client, account: &str, product: &str, discount: u32) -> String {
     let values = json!({"account": account, "discount": discount, "reason": "A good customer", "items": [{"product": product, "quantity": 2}]});
     by.create_id("sales.quote", values).await
 }
@@ -134,6 +138,33 @@ on_both! {
         assert_eq!(open.len(), 1);
         let results = mo.post("/approvals/bulk", json!({"tasks": [open[0], uuid::Uuid::new_v4()]})).await.ok(200);
         assert_eq!((&results["results"][0]["status"], &results["results"][1]["status"]), (&json!(200), &json!(404)), "{results}");
+    }
+
+    /// However many tasks somebody has, they go over in turn, and back; a stand-in that ended meanwhile takes nothing more.
+    async fn many_tasks_go_over_in_turn(app) {
+        let (ann, mo, ben) = (app.ann().await, app.mo().await, app.ben().await);
+        let id = |me: &Json| me["id"].as_str().expect("an id").to_owned();
+        let (me, manager, deputy) = (ann.get("/me").await.ok(200), mo.get("/me").await.ok(200), ben.get("/me").await.ok(200));
+        app.admin().change("core.user", &id(&me), json!({"manager": manager["id"]})).await;
+        let (account, product) = (app.account("Acme").await, app.product("Product", "550").await);
+        for _ in 0..60 {
+            let record = quote_of(&ann, &account, &product, 10).await;
+            let _ = begin(&ann, "sales.discount", &record).await;
+        }
+        let before = async |client: &Client| client.get("/approvals/tasks?limit=1").await.ok(200)["counts"]["todo"].clone();
+        let over = async || mo.post("/me/proxies", json!({"by": deputy["id"], "open_tasks": true})).await.ok(201);
+        let made = over().await;
+        assert_eq!(before(&ben).await, 50);
+        app.engine.run_due().await.expect("done");
+        assert_eq!(before(&ben).await, 60);
+        mo.delete(&format!("/me/proxies/{}", id_of(&made))).await.is(204);
+        assert_eq!(before(&ben).await, 10);
+        app.engine.run_due().await.expect("done");
+        assert_eq!((before(&ben).await, before(&mo).await), (json!(0), json!(60)));
+        let made = over().await;
+        mo.delete(&format!("/me/proxies/{}", id_of(&made))).await.is(204);
+        app.engine.run_due().await.expect("done");
+        assert_eq!(before(&ben).await, 0);
     }
 
     /// What is offered is what is taken: the decision to who has the task, the way back to the initiator, stepping in to managers.

@@ -16,10 +16,10 @@ impl Grants {
     /// The rights of a person with these roles (each with the app that it is of).
     #[must_use]
     pub fn compile(schema: &Schema, sources: &Sources, roles: &[(&str, &Role)], params: &Params<'_>) -> Self {
-        let mut compiling = Compiling { schema, roles, params, known: HashMap::new(), under_way: HashSet::new() };
+        let mut compiling = Compiling { schema, roles, params, known: HashMap::new(), under_way: HashSet::new(), uses_clock: false };
         let mut entities: Vec<Grant> = schema.entities.iter().map(|def| compiling.grant(def)).collect();
         hide_derived(schema, sources, &compiling, &mut entities);
-        Self { entities, all: false }
+        Self { entities, all: false, uses_clock: compiling.uses_clock }
     }
 
     /// No rights at all.
@@ -35,6 +35,7 @@ struct Compiling<'a> {
     params: &'a Params<'a>,
     known: HashMap<(EntityId, Action), Arc<Predicate>>,
     under_way: HashSet<(EntityId, Action)>,
+    uses_clock: bool,
 }
 
 impl<'a> Compiling<'a> {
@@ -58,7 +59,7 @@ impl<'a> Compiling<'a> {
             return Arc::new(Predicate::False);
         }
         let rights = self.rights(def);
-        let (schema, params) = (self.schema, self.params);
+        let (schema, params, mut uses_clock) = (self.schema, self.params, false);
         let mut parts = Vec::new();
         for rights in &rights {
             let scope = match action {
@@ -67,7 +68,8 @@ impl<'a> Compiling<'a> {
                 Action::Delete => rights.delete.as_ref(),
             };
             if let Some(scope) = scope {
-                parts.push(scope::predicate(schema, def, scope, action, params, &mut |target, action| self.rows(schema.entity(target), action)));
+                let on_target = &mut |target, action| self.rows(schema.entity(target), action);
+                parts.push(scope::predicate(schema, def, scope, action, params, &mut uses_clock, on_target));
             }
         }
         // Lines share the access of their parent unless a role says otherwise.
@@ -77,6 +79,7 @@ impl<'a> Compiling<'a> {
             let action = if action == Action::Read { Action::Read } else { Action::Update };
             parts.push(scope::through_field(schema, def, line.by, action, &mut |target, action| self.rows(schema.entity(target), action)));
         }
+        self.uses_clock |= uses_clock;
         self.under_way.remove(&key);
         let rows = Arc::new(Predicate::any(parts));
         self.known.insert(key, Arc::clone(&rows));
@@ -141,12 +144,17 @@ impl<'a> Compiling<'a> {
     }
 
     fn scope(&mut self, def: &EntityDef, scope: Option<&Scope>, action: Action) -> Predicate {
-        let (schema, params) = (self.schema, self.params);
-        match scope {
+        let (schema, params, mut uses_clock) = (self.schema, self.params, false);
+        let scope = match scope {
             None => Predicate::False,
             Some(Scope::Word(ScopeWord::All)) => Predicate::True,
-            Some(scope) => scope::predicate(schema, def, scope, action, params, &mut |target, action| self.rows(schema.entity(target), action)),
-        }
+            Some(scope) => {
+                let on_target = &mut |target, action| self.rows(schema.entity(target), action);
+                scope::predicate(schema, def, scope, action, params, &mut uses_clock, on_target)
+            }
+        };
+        self.uses_clock |= uses_clock;
+        scope
     }
 
     /// Whether some role grants the field by its name.

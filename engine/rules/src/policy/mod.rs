@@ -19,6 +19,7 @@ mod scope;
 pub struct Grants {
     entities: Vec<Grant>,
     all: bool,
+    uses_clock: bool,
 }
 
 /// What one caller may do with one entity.
@@ -120,13 +121,19 @@ impl Grants {
                 visible: true,
             })
             .collect();
-        Self { entities, all: true }
+        Self { entities, all: true, uses_clock: false }
     }
 
     /// Whether no right is missing.
     #[must_use]
     pub fn is_all(&self) -> bool {
         self.all
+    }
+
+    /// Whether they are others at another moment: a role's filter looks at the clock.
+    #[must_use]
+    pub fn uses_clock(&self) -> bool {
+        self.uses_clock
     }
 
     /// The rights on `entity`, which must be of the schema that they were compiled for.

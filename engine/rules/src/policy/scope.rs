@@ -31,12 +31,23 @@ impl Action {
 /// What the compiling of scopes asks: the records of another entity that one may do something to.
 pub(super) type OnTarget<'a> = &'a mut dyn FnMut(EntityId, Action) -> Arc<Predicate>;
 
-/// The records of `def` that a scope stands for.
-pub(super) fn predicate(schema: &Schema, def: &EntityDef, scope: &Scope, action: Action, params: &Params<'_>, on_target: OnTarget<'_>) -> Predicate {
+/// The records of `def` that a scope stands for; `uses_clock` becomes true where they are others at another moment.
+pub(super) fn predicate(
+    schema: &Schema,
+    def: &EntityDef,
+    scope: &Scope,
+    action: Action,
+    params: &Params<'_>,
+    uses_clock: &mut bool,
+    on_target: OnTarget<'_>,
+) -> Predicate {
     match scope {
         Scope::Word(word) => word_predicate(schema, def, *word, action, params),
         Scope::Filter(FilterScope { filter }) => match TypedFilter::compile(schema, def.id, filter, &SystemView, "") {
-            Ok(typed) => typed.bind(schema, params),
+            Ok(typed) => {
+                *uses_clock |= typed.uses_clock();
+                typed.bind(schema, params)
+            }
             // A scope that does not compile grants nothing; publishing refuses it before.
             Err(_) => Predicate::False,
         },

@@ -237,6 +237,9 @@ pub fn put(tx: &Tx, runs: &[Run]) -> Result<(), Fault> {
     Ok(())
 }
 
+/// What changes of a run after it began.
+const MOVING: [&str; 7] = ["state", "ended_at", "line", "due_at", "tries", "error", "body"];
+
 /// Writes where a run is now.
 ///
 /// # Errors
@@ -244,7 +247,7 @@ pub fn put(tx: &Tx, runs: &[Run]) -> Result<(), Fault> {
 pub fn keep(tx: &Tx, run: &Run) -> Result<(), Fault> {
     let row = run.row();
     let set: Vec<(&str, Value)> =
-        RUN.columns.iter().zip(row).filter(|((name, _), _)| *name != "id").map(|((name, _), value)| (*name, value)).collect();
+        RUN.columns.iter().zip(row).filter(|((name, _), _)| MOVING.contains(name)).map(|((name, _), value)| (*name, value)).collect();
     tx.change(&RUN, &set, &[Cond::Eq("id", Value::Uuid(run.id))])?;
     if !run.state.is_ended() {
         tx.stir();
