@@ -130,15 +130,39 @@ pub(crate) struct Bench {
     /// Where the workspace is made; the folder of temporary files where absent
     #[arg(long, value_name = "DIR")]
     pub(crate) folder: Option<PathBuf>,
+    /// Only one part of it
+    #[arg(long, value_enum, value_name = "PART")]
+    pub(crate) only: Option<Section>,
+    /// Approvals that run while processes are measured
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(2_000..=1_000_000), value_name = "NUMBER")]
+    pub(crate) instances: u64,
+    /// Timers that wait meanwhile
+    #[arg(long, default_value_t = 1_000_000, value_name = "NUMBER")]
+    pub(crate) timers: u64,
     /// Leave out the idle memory of the demonstration, which takes its time
     #[arg(long = "no-idle", action = clap::ArgAction::SetFalse)]
     pub(crate) idle: bool,
+}
+
+/// A part of what is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Section {
+    /// Records: import, questions, writes, a publish
+    Records,
+    /// Approvals, timers, automations, scripts
+    Process,
 }
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct BenchBare {
     /// The database: a file, or postgres://…
     pub(crate) database: String,
+    /// An approval that was decided once: the rows of a decision
+    #[arg(long, requires = "ticket")]
+    pub(crate) decision: Option<uuid::Uuid>,
+    /// A ticket whose automation ran: the rows of a run
+    #[arg(long, requires = "decision")]
+    pub(crate) ticket: Option<uuid::Uuid>,
     /// Where to listen
     #[arg(long)]
     pub(crate) listen: SocketAddr,

@@ -53,7 +53,7 @@ fn main() -> ExitCode {
 async fn run(cli: cli::Cli) -> u8 {
     match cli.command {
         cli::Command::Serve(ref options) => serve::run(&cli.common, options).await,
-        cli::Command::BenchBare(ref asked) => bench::serve_bare(&asked.database, asked.listen).await,
+        cli::Command::BenchBare(ref asked) => bench::serve_bare(asked).await,
         command => commands::run_here_or_there(&cli.common, command).await,
     }
 }

@@ -3,7 +3,6 @@
 //! Invariant: no rights, no checks of values: what the engine adds is what the ratio shows.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -23,22 +22,24 @@ use tokio::sync::oneshot;
 use uuid::{NoContext, Timestamp, Uuid};
 
 use super::child::Failure;
+use crate::cli::BenchBare;
 
 /// Jobs that share one commit, as in the store.
 const BATCH: usize = 256;
 
-type Answer = rusqlite::Result<Vec<u8>>;
+pub(super) type Answer = rusqlite::Result<Vec<u8>>;
 type Work = Box<dyn FnOnce(&Connection) -> Answer + Send>;
-type Job = (Work, oneshot::Sender<Answer>);
+pub(super) type Job = (Work, oneshot::Sender<Answer>);
 
 #[derive(Clone)]
-struct Bare {
+pub(super) struct Bare {
     readers: SyncSender<Job>,
-    writer: SyncSender<Job>,
+    pub(super) writer: SyncSender<Job>,
 }
 
 /// Serves until the process ends.
-pub(super) async fn serve(database: &Path, listen: SocketAddr) -> Result<(), Failure> {
+pub(super) async fn serve(asked: &BenchBare) -> Result<(), Failure> {
+    let database = Path::new(&asked.database);
     let (readers, inbox) = sync_channel(4_096);
     let inbox = Arc::new(Mutex::new(inbox));
     for _ in 0..std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8) {
@@ -48,17 +49,20 @@ pub(super) async fn serve(database: &Path, listen: SocketAddr) -> Result<(), Fai
     let (writer, inbox) = sync_channel(4_096);
     let connection = open(database)?;
     std::thread::spawn(move || write_loop(&connection, &inbox));
+    let bare = Bare { readers, writer };
+    let process = super::process::bare::router(asked, &open(database)?, &bare)?;
     let router = Router::new()
         .route("/readyz", get(async || "ready"))
         .route("/api/v1/records/bench.deal", get(page).post(create))
         .route("/api/v1/records/bench.deal/{id}", get(one))
         .route("/api/v1/records/bench.deal/aggregate", post(group))
-        .with_state(Bare { readers, writer });
-    let listener = tokio::net::TcpListener::bind(listen).await?;
+        .with_state(bare)
+        .merge(process);
+    let listener = tokio::net::TcpListener::bind(asked.listen).await?;
     Ok(axum::serve(listener, router).await?)
 }
 
-fn open(database: &Path) -> rusqlite::Result<Connection> {
+pub(super) fn open(database: &Path) -> rusqlite::Result<Connection> {
     let path: PathBuf = database.to_owned();
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.execute_batch(
@@ -101,7 +105,7 @@ fn write_loop(connection: &Connection, inbox: &Receiver<Job>) {
     }
 }
 
-async fn send(lane: &SyncSender<Job>, status: StatusCode, work: impl FnOnce(&Connection) -> Answer + Send + 'static) -> Response {
+pub(super) async fn send(lane: &SyncSender<Job>, status: StatusCode, work: impl FnOnce(&Connection) -> Answer + Send + 'static) -> Response {
     let (sender, answer) = oneshot::channel();
     if lane.try_send((Box::new(work), sender)).is_err() {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();

@@ -88,14 +88,25 @@ impl Child {
         Self::start(vec!["bench-bare".to_owned(), site.bare()], log)
     }
 
+    /// Bare handlers over the same file that write what a decision and a ticket came to.
+    pub(super) fn bare_process(site: &Site, decision: uuid::Uuid, ticket: uuid::Uuid, log: &Path) -> Result<Self, Failure> {
+        let words = ["bench-bare".to_owned(), site.bare(), "--decision".to_owned(), decision.to_string(), "--ticket".to_owned(), ticket.to_string()];
+        Self::start(words.to_vec(), log)
+    }
+
     fn start(words: Vec<String>, log: &Path) -> Result<Self, Failure> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let log = File::create(log)?;
+        let (path, log) = (log, File::create(log)?);
         let process =
             program()?.args(words).args(["--listen", &address.to_string()]).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?;
         let mut child = Self { process, address };
-        child.wait()?;
-        Ok(child)
+        match child.wait() {
+            Ok(()) => Ok(child),
+            Err(failure) => {
+                let said = std::fs::read_to_string(path).unwrap_or_default();
+                Err(Failure::Process(format!("{failure}: {}", said.trim())))
+            }
+        }
     }
 
     /// Waits until somebody listens.

@@ -41,7 +41,7 @@ pub(super) fn file(folder: &Path) -> PathBuf {
 /// Makes a workspace called `name` with so many deals.
 pub(super) fn make(scratch: &Path, name: &str, database: Option<&str>, rows: u64) -> Result<(Site, Imported), Failure> {
     let mut site = Site { folder: scratch.join(name), database: database.map(str::to_owned), token: String::new() };
-    let app = write_app(&scratch.join("bench"))?;
+    let app = write_app::<BenchApp>(&scratch.join("bench"))?;
     command(&site, &["app", "install", &app.to_string_lossy()], None)?;
     command(&site, &["user", "add", "seller@bench.local", "--role", "bench.seller", "--password-stdin"], Some("a long enough password"))?;
     site.token = command(&site, &["token", "new", "seller@bench.local"], None)?.text;
@@ -59,9 +59,10 @@ pub(super) fn make(scratch: &Path, name: &str, database: Option<&str>, rows: u64
     Ok((site, imported))
 }
 
-fn write_app(folder: &Path) -> Result<PathBuf, Failure> {
-    for path in BenchApp::iter() {
-        let Some(file) = BenchApp::get(&path) else { continue };
+/// Writes an app that is part of this program into a folder.
+pub(super) fn write_app<A: rust_embed::RustEmbed>(folder: &Path) -> Result<PathBuf, Failure> {
+    for path in A::iter() {
+        let Some(file) = A::get(&path) else { continue };
         let target = folder.join(&*path);
         if let Some(parent) = target.parent() {
             fs::create_dir_all(parent)?;
@@ -73,7 +74,7 @@ fn write_app(folder: &Path) -> Result<PathBuf, Failure> {
 
 /// The same app, a version later, with one field more.
 pub(super) fn app_with_a_new_field(scratch: &Path) -> Result<PathBuf, Failure> {
-    let folder = write_app(&scratch.join("bench_later"))?;
+    let folder = write_app::<BenchApp>(&scratch.join("bench_later"))?;
     let change = |file: &str, from: &str, to: &str| -> Result<(), Failure> {
         let path = folder.join(file);
         let text = fs::read_to_string(&path)?;

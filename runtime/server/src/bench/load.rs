@@ -2,7 +2,7 @@
 //! Invariant: an answer that is not the one that was hoped for ends the measurement: wrong answers are quick.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,20 +11,32 @@ use tokio::net::TcpStream;
 use super::child::Failure;
 
 /// A request, but for what is the same in all.
+#[derive(Clone)]
 pub(super) struct Request {
     /// The method and the path.
     pub(super) line: String,
     /// The body; empty where there is none.
     pub(super) body: String,
+    /// The word of who asks, where it is not the load's own.
+    pub(super) token: Option<String>,
 }
 
 impl Request {
     pub(super) fn get(path: String) -> Self {
-        Self { line: format!("GET {path}"), body: String::new() }
+        Self { line: format!("GET {path}"), body: String::new(), token: None }
     }
 
     pub(super) fn post(path: &str, body: String) -> Self {
-        Self { line: format!("POST {path}"), body }
+        Self { line: format!("POST {path}"), body, token: None }
+    }
+
+    pub(super) fn patch(path: &str, body: String) -> Self {
+        Self { line: format!("PATCH {path}"), body, token: None }
+    }
+
+    /// The same, asked by somebody else.
+    pub(super) fn by(self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self }
     }
 }
 
@@ -74,6 +86,18 @@ impl Load<'_> {
     pub(super) fn drive_until(&self, question: &(dyn Fn(u64) -> Request + Sync), over: &(dyn Fn() -> bool + Sync)) -> Result<Outcome, Failure> {
         // Questions are numbered across all runs, so that no create repeats a key.
         static NEXT: AtomicU64 = AtomicU64::new(1);
+        let began = Instant::now();
+        self.ask(&|| (began.elapsed() < self.lasts && !over()).then(|| question(NEXT.fetch_add(1, Ordering::Relaxed))))
+    }
+
+    /// Asks each once.
+    pub(super) fn all(&self, requests: &[Request]) -> Result<Outcome, Failure> {
+        let next = AtomicUsize::new(0);
+        self.ask(&|| requests.get(next.fetch_add(1, Ordering::Relaxed)).cloned())
+    }
+
+    /// Asks what `next` gives, until it gives nothing.
+    fn ask(&self, next: &dyn Fn() -> Option<Request>) -> Result<Outcome, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let began = Instant::now();
@@ -81,8 +105,8 @@ impl Load<'_> {
                 let mut connection = Connection { stream: TcpStream::connect(self.address).await?, buffer: Vec::with_capacity(64 << 10) };
                 connection.stream.set_nodelay(true)?;
                 let mut times = Vec::new();
-                while began.elapsed() < self.lasts && !over() {
-                    let request = self.bytes(&question(NEXT.fetch_add(1, Ordering::Relaxed)));
+                while let Some(request) = next() {
+                    let request = self.bytes(&request);
                     let asked = Instant::now();
                     connection.ask(&request).await?;
                     times.push(u32::try_from(asked.elapsed().as_micros()).unwrap_or(u32::MAX));
@@ -100,7 +124,7 @@ impl Load<'_> {
     }
 
     fn bytes(&self, request: &Request) -> Vec<u8> {
-        let mut text = format!("{} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n", request.line, self.token);
+        let mut text = format!("{} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n", request.line, request.token.as_deref().unwrap_or(self.token));
         if !request.body.is_empty() {
             text.push_str(&format!("content-type: application/json\r\ncontent-length: {}\r\n", request.body.len()));
         }

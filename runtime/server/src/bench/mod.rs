@@ -1,14 +1,13 @@
 //! In charge of `trellis bench`: the measured table of the README, each figure beside its limit in the same run.
 //! Reading order: `run`; `data` (what is measured on), `child` (who is measured), `load` (who asks), `bare` and `bare_remote`
-//! (the limit); then the sections of the table: `file`, `large`, `remote`.
+//! (the limit); then the sections of the table: `file`, `large`, `remote`, `process`.
 //! Invariant: both sides of a ratio answer the same questions over the same data, asked by the same generator.
 //! Invariant: nothing is measured twice to keep the better one; what misses its target is printed like what meets it.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::cli::Bench;
+use crate::cli::{Bench, BenchBare, Section};
 use crate::terminal::Terminal;
 
 mod bare;
@@ -19,6 +18,7 @@ mod data;
 mod file;
 mod large;
 mod load;
+mod process;
 mod questions;
 mod remote;
 mod sides;
@@ -69,10 +69,10 @@ pub(crate) async fn run(asked: Bench, database: Option<String>, terminal: Termin
 }
 
 /// Serves the limit until the process ends: over a file, or over a server's database; the exit code.
-pub(crate) async fn serve_bare(database: &str, listen: SocketAddr) -> u8 {
-    let served = match database.contains("://") {
-        true => bare_remote::serve(database, listen).await,
-        false => bare::serve(Path::new(database), listen).await,
+pub(crate) async fn serve_bare(asked: &BenchBare) -> u8 {
+    let served = match asked.database.contains("://") {
+        true => bare_remote::serve(&asked.database, asked.listen).await,
+        false => bare::serve(asked).await,
     };
     match served {
         Ok(()) => crate::DONE,
@@ -86,19 +86,30 @@ pub(crate) async fn serve_bare(database: &str, listen: SocketAddr) -> u8 {
 fn measure(asked: &Bench, database: Option<&str>, terminal: &Terminal) -> Result<Table, Failure> {
     let folder = tempfile::tempdir_in(asked.folder.as_deref().unwrap_or(&std::env::temp_dir()))?;
     let mut run = Run { asked, terminal, scratch: folder.path(), table: Table::default() };
-    let site = file::measure(&mut run)?;
-    if asked.large > 0 {
-        large::measure(&mut run, &site)?;
+    if asked.only != Some(Section::Process) {
+        records(&mut run, database)?;
+    }
+    if asked.only != Some(Section::Records) {
+        process::measure(&mut run)?;
+    }
+    Ok(run.table)
+}
+
+/// What is measured of records: rows in, questions, writes, a publish; the memory at rest.
+fn records(run: &mut Run<'_>, database: Option<&str>) -> Result<(), Failure> {
+    let site = file::measure(run)?;
+    if run.asked.large > 0 {
+        large::measure(run, &site)?;
     }
     if let Some(url) = database {
-        remote::measure(&mut run, url)?;
+        remote::measure(run, url)?;
     }
-    if asked.idle {
+    if run.asked.idle {
         run.tell("measuring: idle memory of the demonstration");
         let used = idle_memory(run.scratch)?;
         run.table.add("idle memory of the demonstration, MB", used, None, Target::AtMost(80.0));
     }
-    Ok(run.table)
+    Ok(())
 }
 
 fn idle_memory(scratch: &Path) -> Result<f64, Failure> {
