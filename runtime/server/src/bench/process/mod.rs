@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use engine::clock::{Clock, SystemClock};
 use rusqlite::Connection;
 use serde_json::json;
@@ -140,7 +140,7 @@ fn decisions(server: &Child, bare: &Child, made: &Made, tasks: &[Task], table: &
 
 /// Starts flows that wait for one moment; how long after it the last one went on.
 fn timers(server: &Child, made: &Made, database: &Path) -> Result<Duration, Failure> {
-    let due = SystemClock.now() + AHEAD;
+    let due = (SystemClock.now() + AHEAD).trunc_subsecs(0);
     let timed: Vec<&String> = made.requests.iter().rev().take(TIMED).collect();
     let body = json!({"due": due}).to_string();
     let moved: Vec<Request> = timed.iter().map(|id| Request::patch(&format!("/api/v1/records/work.request/{id}"), body.clone())).collect();
