@@ -298,7 +298,7 @@ fn insert(connection: &Connection, deal: &NewDeal) -> Answer {
         .prepare_cached(
             "INSERT INTO bench__deal (id, version, code, name, account, status, amount, probability, quantity, close_date, seen_at, active, note, created_at, updated_at,
                code__fold, code__sort, name__fold, name__sort, note__fold)
-             VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13, ?2, ?2, ?3, ?3, ?12)",
+             VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13, ?2, CAST(?2 AS BLOB), ?3, CAST(?3 AS BLOB), ?12)",
         )?
         .execute(params![
             id.as_bytes(),
