@@ -1,5 +1,5 @@
 //! In charge of running an import: files read on a thread of their own, rows written slice by slice, rows that wait tried again.
-//! Reading order: `Run`; `pass`, `part`, `slice`, `write`; `Progress` in `progress`.
+//! Reading order: `Run`; `pass`, `part`, `slices`, `write`; `Progress` in `progress`.
 //! Invariant: progress and error rows are those of the slices that were committed, also after a kill.
 //! Invariant: memory does not grow with the file: a few batches are under way at any time.
 
@@ -38,6 +38,8 @@ const UNDER_WAY: usize = 8;
 const SLICE: std::ops::RangeInclusive<usize> = 50..=500;
 /// The time that a slice may take of the writer.
 const SLICE_MICROS: u128 = 20_000;
+/// Slices that share a transaction while nobody else waits for it: pages that they all change are written once.
+const TOGETHER: usize = 4;
 /// How often a slice is tried that the database had no time for.
 const TRIES: u32 = 8;
 /// One file of an import.
@@ -90,6 +92,14 @@ pub(crate) struct Run {
     pub(crate) counts_lines: bool,
     /// While lines are counted: records of a part that are taken back, by their row, with the reason.
     pub(super) refused: Option<Arc<Refused>>,
+}
+
+/// What a transaction did.
+struct Done {
+    outcomes: Outcomes,
+    progress: Progress,
+    /// Rows that something became of.
+    rows: usize,
 }
 
 /// What slices share.
@@ -286,29 +296,42 @@ impl Run {
         let mut rows: VecDeque<Mapped> = VecDeque::new();
         // After a start that led nowhere the first step is the smallest one: a row that ends the process is then alone.
         let (mut size, mut open) = (if self.progress.starts > 1 { 1 } else { *SLICE.start() }, true);
+        let mut together = 1;
         while open || !rows.is_empty() {
-            while open && rows.len() < size {
-                match handed.recv().await {
+            while open && rows.len() < size * together {
+                // More than a slice is taken as far as it is there.
+                let next = if rows.len() < size { handed.recv().await } else { handed.try_recv().ok() };
+                match next {
                     Some(Handed::Rows(more)) => rows.extend(more),
                     Some(Handed::Failed(error)) => return Err(error.into()),
                     Some(Handed::Plan(_)) => {}
-                    None => open = false,
+                    None if rows.len() < size => open = false,
+                    None => break,
                 }
             }
-            let slice: Vec<Mapped> = rows.drain(..size.min(rows.len())).collect();
-            if slice.is_empty() {
+            let slices: Vec<Mapped> = rows.drain(..(size * together).min(rows.len())).collect();
+            if slices.is_empty() {
                 continue;
             }
-            let count = slice.len();
-            let micros = self.slice(&part.document, &mut plan, slice, &shared).await?.max(1);
-            let fitting = count as u128 * SLICE_MICROS / micros;
+            let (left, written, micros) = self.slices(&part.document, &mut plan, slices, size, &shared).await?;
+            left.into_iter().rev().for_each(|row| rows.push_front(row));
+            let fitting = written as u128 * SLICE_MICROS / micros.max(1);
             size = usize::try_from(fitting).unwrap_or(*SLICE.end()).clamp(*SLICE.start(), *SLICE.end());
+            together = if self.dry_run { 1 } else { TOGETHER };
         }
         Ok(())
     }
 
-    /// Writes a slice; the time that it took of the writer.
-    async fn slice(&mut self, document: &Import, plan: &mut Arc<Plan>, mut rows: Vec<Mapped>, shared: &Shared) -> Result<u128, Halt> {
+    /// Writes slices of `size` rows in one transaction: the rows that are left because others waited for it, how many were
+    /// written, and the time that it took of the writer.
+    async fn slices(
+        &mut self,
+        document: &Import,
+        plan: &mut Arc<Plan>,
+        mut rows: Vec<Mapped>,
+        size: usize,
+        shared: &Shared,
+    ) -> Result<(Vec<Mapped>, usize, u128), Halt> {
         let mut tries = 0;
         loop {
             self.cx.now = self.engine.now();
@@ -319,28 +342,29 @@ impl Run {
             if rows.first().is_some_and(|row| row.revision != plan.revision) {
                 rows = rows.into_iter().map(|row| plan.map(&self.cx, row.row, row.ordinal)).collect();
             }
-            let slice = Arc::new(rows);
+            let slices = Arc::new(rows);
             let started = Instant::now();
-            let (outcomes, progress, micros) = match self.write(plan, &slice, shared).await {
+            let (done, micros) = match self.write(plan, &slices, size, shared).await {
                 Ok(done) => done,
                 Err(Unkept::Rolled(rolled)) => {
                     let micros = started.elapsed().as_micros();
-                    self.keep_alone(&rolled.1).await?;
-                    (rolled.0, rolled.1, micros)
+                    self.keep_alone(&rolled.progress).await?;
+                    (*rolled, micros)
                 }
                 Err(Unkept::Halted(Halt::Failed(Error::Superseded))) => {
                     self.cx = self.engine.renewed(&self.cx).await?;
-                    rows = slice.to_vec();
+                    rows = Arc::unwrap_or_clone(slices);
                     continue;
                 }
                 Err(Unkept::Halted(Halt::Failed(Error::Store(fault)))) if tries < TRIES && (fault == Fault::Busy || fault.is_transient()) => {
                     tries += 1;
                     tokio::time::sleep(std::time::Duration::from_millis(10 << tries)).await;
-                    rows = slice.to_vec();
+                    rows = Arc::unwrap_or_clone(slices);
                     continue;
                 }
                 Err(Unkept::Halted(halt)) => return Err(halt),
             };
+            let Done { outcomes, progress, rows: written } = done;
             self.progress = progress;
             if self.dry_run {
                 shared.ghosts.write().extend(outcomes.ghosts);
@@ -352,17 +376,14 @@ impl Run {
                 made.extend(outcomes.made.into_iter().map(|(_, id)| id));
             }
             self.journal.tell(&self.progress);
-            return Ok(micros);
+            let left = if written < slices.len() { Arc::unwrap_or_clone(slices).split_off(written) } else { Vec::new() };
+            return Ok((left, written, micros));
         }
     }
 
-    /// One transaction: the rows, the files of error rows and of waiting ones, the progress.
-    async fn write(
-        &self,
-        plan: &Arc<Plan>,
-        rows: &Arc<Vec<Mapped>>,
-        shared: &Shared,
-    ) -> Result<(Outcomes, Progress, u128), Unkept<(Outcomes, Progress)>> {
+    /// One transaction: the rows, the files of error rows and of waiting ones, the progress. It ends after a slice that others
+    /// wait for.
+    async fn write(&self, plan: &Arc<Plan>, rows: &Arc<Vec<Mapped>>, size: usize, shared: &Shared) -> Result<(Done, u128), Unkept<Done>> {
         let (cx, plan, rows, shared) = (self.cx.clone(), Arc::clone(plan), Arc::clone(rows), shared.clone());
         let (before, journal, dry_run, keep_edits) = (self.progress.clone(), Arc::clone(&self.journal), self.dry_run, self.keep_edits);
         let (watch, refused) = (self.watches(plan.entity), self.refused.clone());
@@ -372,16 +393,24 @@ impl Run {
             current_or_superseded(&cx, tx)?;
             let (known, ghosts) = (shared.known.read(), shared.ghosts.read());
             let manner = Manner { known: &known, ghosts: dry_run.then_some(&*ghosts), last: before.last, keep_edits };
-            let outcomes = match &refused {
-                None => slice::write(&cx, tx, &plan, &rows, manner)?,
-                Some(refused) => lines::take_back(&cx, tx, plan.entity, &rows, refused)?,
-            };
-            let progress = files.note(&plan, &rows, &outcomes, &before, watch)?;
-            if dry_run {
-                return Err(Unkept::Rolled(Box::new((outcomes, progress))));
+            let mut done = Done { outcomes: Outcomes::default(), progress: before.clone(), rows: 0 };
+            for slice in rows.chunks(size.max(1)) {
+                let outcomes = match &refused {
+                    None => slice::write(&cx, tx, &plan, slice, manner)?,
+                    Some(refused) => lines::take_back(&cx, tx, plan.entity, slice, refused)?,
+                };
+                done.progress = files.note(&plan, slice, &outcomes, &done.progress, watch)?;
+                done.outcomes.extend(outcomes);
+                done.rows += slice.len();
+                if tx.is_awaited() {
+                    break;
+                }
             }
-            journal.keep(tx, &progress, cx.now)?;
-            Ok((outcomes, progress, started.elapsed().as_micros()))
+            if dry_run {
+                return Err(Unkept::Rolled(Box::new(done)));
+            }
+            journal.keep(tx, &done.progress, cx.now)?;
+            Ok((done, started.elapsed().as_micros()))
         };
         self.engine.store().write(work).await
     }

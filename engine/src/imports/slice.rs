@@ -55,6 +55,16 @@ pub(crate) struct Outcomes {
     pub(crate) made: Vec<(usize, Uuid)>,
 }
 
+impl Outcomes {
+    /// Adds what the next slice of the same transaction did; what became of its rows is noted already.
+    pub(crate) fn extend(&mut self, next: Self) {
+        self.found.extend(next.found);
+        self.notes.extend(next.notes);
+        self.ghosts.extend(next.ghosts);
+        self.made.extend(next.made);
+    }
+}
+
 /// How a slice is to be written.
 #[derive(Clone, Copy)]
 pub(crate) struct Manner<'a> {

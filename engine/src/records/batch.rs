@@ -142,6 +142,9 @@ fn each(cx: &Ctx, tx: &Tx, entity: EntityId, submissions: &[Submission]) -> Resu
             let (mut results, notes) = run(cx, tx, entity, std::slice::from_ref(submission))?;
             results.pop().unwrap_or(Err(Error::NotFound)).map(|written| (written, notes))
         });
+        if let Err(Error::Store(fault @ store::Fault::Undone)) = done {
+            return Err(Error::Store(fault));
+        }
         results.push(done.map(|(written, more)| {
             notes.extend(more);
             written

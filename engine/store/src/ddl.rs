@@ -155,6 +155,11 @@ fn key_column(def: &EntityDef, field: &FieldDef, purpose: ColumnUse) -> Option<S
     twin.or(field.slot()).and_then(|slot| def.columns.get(slot)).map(|column| column.name.clone())
 }
 
+/// Whether the database refuses two live records that agree in a field.
+pub(crate) fn is_unique(field: &FieldDef) -> bool {
+    field.doc.common.unique || matches!(field.role, Role::Autonumber { .. })
+}
+
 /// The indexes of an entity: references, unique fields, those it asks for, and the order of its views.
 fn indexes_of(schema: &Schema, def: &EntityDef) -> Vec<Step> {
     let mut wanted: Vec<(Vec<(String, bool)>, bool)> = Vec::new();
@@ -169,8 +174,9 @@ fn indexes_of(schema: &Schema, def: &EntityDef) -> Vec<Step> {
         if is_reference && let Some(column) = key_column(def, field, ColumnUse::Value) {
             want(vec![(column, false)], false);
         }
-        let is_unique = field.doc.common.unique || matches!(field.role, Role::Autonumber { .. });
-        if is_unique && let Some(column) = key_column(def, field, ColumnUse::Fold) {
+        if is_unique(field)
+            && let Some(column) = key_column(def, field, ColumnUse::Fold)
+        {
             want(vec![(column, false)], true);
         }
     }

@@ -3,7 +3,7 @@
 //! Invariant: a list is kept twice, in its column and in its link table, written together.
 
 use std::borrow::Borrow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use model::field::{Comparable, Role};
 use model::{Cells, EntityDef, FieldDef, Slot, Storage, Value};
@@ -39,6 +39,14 @@ fn decode_all(def: &EntityDef) -> Vec<Decode> {
 
 fn id_of(def: &EntityDef, cells: &Cells) -> Option<Uuid> {
     def.slot("id").and_then(|slot| cells.get(slot)).and_then(Value::as_uuid)
+}
+
+/// Whether a column decides what a unique index refuses.
+fn is_in_unique_index(def: &EntityDef, slot: Slot) -> bool {
+    def.columns.get(slot).is_some_and(|column| {
+        let field = def.field(column.field);
+        crate::ddl::is_unique(field) || field.name.as_str() == "deleted_at"
+    })
 }
 
 /// The storage of the items of a field that holds many.
@@ -110,20 +118,29 @@ impl Tx {
     /// # Errors
     /// Where the database cannot.
     pub fn update(&self, def: &EntityDef, rows: &[(Cells, Cells)]) -> Result<(), Fault> {
+        // What changes in the same columns is written at once where a statement costs a round trip.
+        let joins = self.dialect().joins_updates();
+        let mut alike: BTreeMap<Vec<Slot>, Vec<(Uuid, &Cells)>> = BTreeMap::new();
         for (before, after) in rows {
             let Some(id) = id_of(def, after) else { continue };
             let changed: Vec<Slot> = (0..def.columns.len()).filter(|slot| before.get(*slot) != after.get(*slot)).collect();
-            if changed.is_empty() {
-                continue;
+            match changed.is_empty() {
+                true => {}
+                false if joins && !changed.iter().any(|slot| is_in_unique_index(def, *slot)) => alike.entry(changed).or_default().push((id, after)),
+                // One may take what another gives up: in the order of the rows.
+                false => self.update_one(def, &changed, id, after)?,
             }
-            let mut sql = self.sql();
-            sql.push("UPDATE ").name(&def.table).push(" SET ").list(&changed, ", ", |sql, slot| {
-                if let (Some(column), Some(value)) = (def.columns.get(*slot), after.get(*slot)) {
-                    sql.name(&column.name).push(" = ").bind(column.storage, value.clone());
+        }
+        for (changed, rows) in alike {
+            for chunk in rows.chunks((MAX_BINDS / (changed.len() + 1)).clamp(1, MAX_IDS)) {
+                match chunk {
+                    [(id, cells)] => self.update_one(def, &changed, *id, cells)?,
+                    chunk => self.update_many(def, &changed, chunk)?,
                 }
-            });
-            sql.push(" WHERE \"id\" = ").bind(Storage::Uuid, Value::Uuid(id));
-            self.execute(&sql)?;
+            }
+        }
+        for (before, after) in rows {
+            let Some(id) = id_of(def, after) else { continue };
             for field in def.fields.iter().filter(|field| field.link_table.is_some()) {
                 if field.cells(before) != field.cells(after) {
                     self.unlink(field, &[id])?;
@@ -132,6 +149,43 @@ impl Tx {
             }
         }
         Ok(())
+    }
+
+    fn update_one(&self, def: &EntityDef, changed: &[Slot], id: Uuid, cells: &Cells) -> Result<(), Fault> {
+        let mut sql = self.sql();
+        sql.push("UPDATE ").name(&def.table).push(" SET ").list(changed, ", ", |sql, slot| {
+            if let (Some(column), Some(value)) = (def.columns.get(*slot), cells.get(*slot)) {
+                sql.name(&column.name).push(" = ").bind(column.storage, value.clone());
+            }
+        });
+        sql.push(" WHERE \"id\" = ").bind(Storage::Uuid, Value::Uuid(id));
+        self.execute(&sql).map(drop)
+    }
+
+    /// Writes the same columns of several records.
+    fn update_many(&self, def: &EntityDef, changed: &[Slot], rows: &[(Uuid, &Cells)]) -> Result<(), Fault> {
+        let mut sql = self.sql();
+        sql.push("UPDATE ").name(&def.table).push(" SET ").list(changed, ", ", |sql, slot| {
+            if let Some(column) = def.columns.get(*slot) {
+                sql.name(&column.name).push(" = v.").name(&column.name);
+            }
+        });
+        sql.push(" FROM (VALUES ").list(rows, ", ", |sql, (id, cells)| {
+            sql.push("(").bind(Storage::Uuid, Value::Uuid(*id));
+            for slot in changed {
+                if let (Some(column), Some(value)) = (def.columns.get(*slot), cells.get(*slot)) {
+                    sql.push(", ").bind(column.storage, value.clone());
+                }
+            }
+            sql.push(")");
+        });
+        sql.push(") AS v (\"id\"").list(changed, "", |sql, slot| {
+            if let Some(column) = def.columns.get(*slot) {
+                sql.push(", ").name(&column.name);
+            }
+        });
+        sql.push(") WHERE ").name(&def.table).push(".\"id\" = v.\"id\"");
+        self.execute(&sql).map(drop)
     }
 
     /// Gives a value to every record that has none in a field.

@@ -1,8 +1,10 @@
 //! In charge of one transaction: the only way to read and write.
-//! Invariant: dead after its work has returned; a savepoint that fails undoes itself alone.
+//! Invariant: dead after its work has returned; a savepoint that fails undoes itself alone, or dooms a transaction that has none.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use model::{Storage, Value};
 use rusqlite::Connection;
@@ -40,22 +42,43 @@ struct Open {
     last: RefCell<Option<Fault>>,
     savepoints: Cell<u32>,
     stirred: Cell<bool>,
+    /// Whether the log got changes.
+    appended: Cell<bool>,
     /// Whether a script ran: its changes are not counted by the database.
     scripted: Cell<bool>,
     /// The database's count of changed rows when this began.
     began_at: u64,
     /// What is still to be done to the search index.
     texts: RefCell<Vec<IndexWork>>,
+    /// Whether a part failed that cannot be undone alone: all is undone, and run again with savepoints.
+    doomed: Cell<bool>,
+}
+
+/// How parts of a transaction of the one writer are undone; closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Guard {
+    /// Not at all: what fails after it wrote takes the transaction with it. A savepoint copies every page that is touched.
+    None,
+    /// By savepoints.
+    Savepoints,
 }
 
 enum On {
-    Sqlite(Rc<Connection>),
+    Sqlite(Writing),
     Postgres(Rc<Session>),
 }
 
+/// A connection of one file as a transaction uses it.
+struct Writing {
+    connection: Rc<Connection>,
+    guard: Guard,
+    /// Work that was given to the one writer and is not answered; none where there is a queue of its own for each.
+    unanswered: Option<Arc<AtomicUsize>>,
+}
+
 impl Tx {
-    pub(crate) fn sqlite(connection: Rc<Connection>) -> Self {
-        Self::on(On::Sqlite(connection))
+    pub(crate) fn sqlite(connection: Rc<Connection>, guard: Guard, unanswered: Option<Arc<AtomicUsize>>) -> Self {
+        Self::on(On::Sqlite(Writing { connection, guard, unanswered }))
     }
 
     pub(crate) fn postgres(session: Rc<Session>) -> Self {
@@ -64,7 +87,7 @@ impl Tx {
 
     fn on(on: On) -> Self {
         let began_at = match &on {
-            On::Sqlite(connection) => connection.total_changes(),
+            On::Sqlite(writing) => writing.connection.total_changes(),
             On::Postgres(_) => 0,
         };
         Self(Rc::new(Open {
@@ -73,9 +96,11 @@ impl Tx {
             last: RefCell::new(None),
             savepoints: Cell::new(0),
             stirred: Cell::new(false),
+            appended: Cell::new(false),
             scripted: Cell::new(false),
             began_at,
             texts: RefCell::default(),
+            doomed: Cell::new(false),
         }))
     }
 
@@ -87,8 +112,22 @@ impl Tx {
     /// Whether it changed anything, as far as the one writer must know.
     pub(crate) fn has_written(&self) -> bool {
         match &self.0.on {
-            On::Sqlite(connection) => self.0.scripted.get() || connection.total_changes() != self.0.began_at,
+            On::Sqlite(writing) => self.0.scripted.get() || writing.connection.total_changes() != self.0.began_at,
             On::Postgres(_) => true,
+        }
+    }
+
+    /// Whether all of it has to be undone and run again with savepoints, whatever its work says.
+    pub(crate) fn is_doomed(&self) -> bool {
+        self.0.doomed.get()
+    }
+
+    /// Whether others wait for this to end, as far as that is known: long work gives way.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        match &self.0.on {
+            On::Sqlite(Writing { unanswered: Some(unanswered), .. }) => unanswered.load(Ordering::Acquire) > 1,
+            On::Sqlite(_) | On::Postgres(_) => true,
         }
     }
 
@@ -105,6 +144,15 @@ impl Tx {
 
     pub(crate) fn is_stirred(&self) -> bool {
         self.0.stirred.get()
+    }
+
+    /// Notes that the log got changes, which are numbered after the commit.
+    pub(crate) fn appends(&self) {
+        self.0.appended.set(true);
+    }
+
+    pub(crate) fn has_appended(&self) -> bool {
+        self.0.appended.get()
     }
 
     /// The last fault that the database gave.
@@ -134,7 +182,12 @@ impl Tx {
     }
 
     fn alive(&self) -> Result<(), Fault> {
-        if self.0.alive.get() { Ok(()) } else { Err(Fault::Sql("the transaction has ended".to_owned())) }
+        match (self.0.alive.get(), self.0.doomed.get()) {
+            (true, false) => Ok(()),
+            // Nothing of it will be kept: the sooner its work ends the better.
+            (true, true) => Err(Fault::Undone),
+            (false, _) => Err(Fault::Sql("the transaction has ended".to_owned())),
+        }
     }
 
     fn noted<T>(&self, result: Result<T, Fault>) -> Result<T, Fault> {
@@ -170,7 +223,7 @@ impl Tx {
     pub(crate) fn each_lent(&self, sql: &Sql, how: &[Decode], mut take: impl FnMut(&mut Vec<Value>)) -> Result<(), Fault> {
         self.alive()?;
         let result = match &self.0.on {
-            On::Sqlite(connection) => query_sqlite(connection, sql, how, &mut take),
+            On::Sqlite(writing) => query_sqlite(&writing.connection, sql, how, &mut take),
             On::Postgres(session) => session.query(sql, how).map(|rows| rows.into_iter().for_each(|mut row| take(&mut row))),
         };
         self.noted(result)
@@ -180,7 +233,7 @@ impl Tx {
     pub(crate) fn execute(&self, sql: &Sql) -> Result<u64, Fault> {
         self.alive()?;
         let result = match &self.0.on {
-            On::Sqlite(connection) => {
+            On::Sqlite(Writing { connection, .. }) => {
                 let binds = sql.binds.iter().map(|(storage, value)| sqlite::encode(*storage, value));
                 let done = connection.prepare_cached(&sql.text).and_then(|mut statement| statement.execute(params_from_iter(binds)));
                 done.map(|rows| rows as u64).map_err(|error| sqlite::fault(&error))
@@ -214,7 +267,7 @@ impl Tx {
             sql
         };
         let result = match &self.0.on {
-            On::Sqlite(connection) => {
+            On::Sqlite(Writing { connection, .. }) => {
                 let text = statement(1).text;
                 connection
                     .prepare_cached(&text)
@@ -245,17 +298,31 @@ impl Tx {
         self.alive()?;
         self.0.scripted.set(true);
         let result = match &self.0.on {
-            On::Sqlite(connection) => connection.execute_batch(text).map_err(|error| sqlite::fault(&error)),
+            On::Sqlite(writing) => writing.connection.execute_batch(text).map_err(|error| sqlite::fault(&error)),
             On::Postgres(session) => session.script(text),
         };
         self.noted(result)
     }
 
-    /// Runs `work` so that its failure undoes it alone.
+    /// Runs `work` so that its failure undoes it alone. Where the one writer goes without savepoints, a failure that wrote
+    /// ends the whole, which is then run again with them.
     ///
     /// # Errors
-    /// What `work` says, or that the database could not.
+    /// What `work` says, or that the database could not; `Undone` where the whole is run again.
     pub fn savepoint<T, E: From<Fault>>(&self, work: impl FnOnce(&Self) -> Result<T, E>) -> Result<T, E> {
+        if let On::Sqlite(Writing { connection, guard: Guard::None, .. }) = &self.0.on {
+            self.alive()?;
+            let (before, texts) = ((connection.total_changes(), self.0.scripted.get()), self.0.texts.borrow().len());
+            let result = work(self);
+            if result.is_err() {
+                self.0.texts.borrow_mut().truncate(texts);
+                if before != (connection.total_changes(), self.0.scripted.get()) {
+                    self.0.doomed.set(true);
+                    return Err(Fault::Undone.into());
+                }
+            }
+            return result;
+        }
         let number = self.0.savepoints.get();
         let texts = self.0.texts.borrow().len();
         self.0.savepoints.set(number + 1);

@@ -101,6 +101,10 @@ impl Store {
         };
         let store = Self(Arc::new(Inner { base, stirred: Notify::new() }));
         store.write(system::migrate).await?;
+        if let Base::Postgres(pool) = &store.0.base {
+            // What was committed when a former process ended.
+            pool.number_changes().await;
+        }
         Ok(store)
     }
 
@@ -177,18 +181,19 @@ impl Store {
         E: From<Fault> + Send + 'static,
         F: Fn(&Tx) -> Result<T, E> + Send + Sync + 'static,
     {
-        let stirs = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&stirs);
+        let (stirs, appends) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (told, appended) = (Arc::clone(&stirs), Arc::clone(&appends));
         let work = move |tx: &Tx| {
             let result = work(tx);
             told.store(tx.is_stirred(), Ordering::Release);
+            appended.store(tx.has_appended(), Ordering::Release);
             result
         };
         let result = match &self.0.base {
             Base::Sqlite(lanes) => lanes.write(work).await,
             Base::Postgres(pool) => {
                 let result = if short_locks { pool.restructure(work).await } else { pool.run(work, true).await };
-                if result.is_ok() {
+                if result.is_ok() && appends.load(Ordering::Acquire) {
                     pool.number_changes().await;
                 }
                 result

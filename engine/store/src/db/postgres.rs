@@ -47,16 +47,28 @@ pub(super) struct Pool {
     tickets: std::sync::atomic::AtomicU64,
 }
 
+/// How statements reach the database; closed.
+enum Way {
+    /// All in one transaction.
+    Together(DatabaseTransaction),
+    /// Each on its own: what is only read needs no transaction, since each statement sees its own moment anyway.
+    Apart(DatabaseConnection),
+}
+
 /// One transaction, driven from a blocking thread.
 pub(crate) struct Session {
-    transaction: DatabaseTransaction,
+    way: Way,
     handle: Handle,
     apart: DatabaseConnection,
 }
 
 impl Session {
     pub(crate) fn query(&self, sql: &Sql, how: &[Decode]) -> Result<Vec<Vec<Value>>, Fault> {
-        let found = self.handle.block_on(self.transaction.query_all_raw(statement(sql))).map_err(|error| fault(&error))?;
+        let found = match &self.way {
+            Way::Together(transaction) => self.handle.block_on(transaction.query_all_raw(statement(sql))),
+            Way::Apart(pool) => self.handle.block_on(pool.query_all_raw(statement(sql))),
+        };
+        let found = found.map_err(|error| fault(&error))?;
         rows_of(&found, how)
     }
 
@@ -67,11 +79,19 @@ impl Session {
     }
 
     pub(crate) fn execute(&self, sql: &Sql) -> Result<u64, Fault> {
-        self.handle.block_on(self.transaction.execute_raw(statement(sql))).map(|done| done.rows_affected()).map_err(|error| fault(&error))
+        let done = match &self.way {
+            Way::Together(transaction) => self.handle.block_on(transaction.execute_raw(statement(sql))),
+            Way::Apart(pool) => self.handle.block_on(pool.execute_raw(statement(sql))),
+        };
+        done.map(|done| done.rows_affected()).map_err(|error| fault(&error))
     }
 
     pub(crate) fn script(&self, text: &str) -> Result<(), Fault> {
-        self.handle.block_on(self.transaction.execute_unprepared(text)).map(drop).map_err(|error| fault(&error))
+        let done = match &self.way {
+            Way::Together(transaction) => self.handle.block_on(transaction.execute_unprepared(text)),
+            Way::Apart(pool) => self.handle.block_on(pool.execute_unprepared(text)),
+        };
+        done.map(drop).map_err(|error| fault(&error))
     }
 }
 
@@ -139,16 +159,19 @@ impl Pool {
         let work = Arc::new(work);
         for attempt in 1..=TRIES {
             let slot = self.slot().await?;
-            let transaction = match self.connection.begin().await.map_err(|error| fault(&error)) {
-                Ok(transaction) => transaction,
-                // A connection that died while it lay in the pool is replaced by a new one.
-                Err(Fault::Gone(_)) if attempt < TRIES => continue,
-                Err(fault) => return Err(fault.into()),
+            let way = match keep {
+                false => Way::Apart(self.connection.clone()),
+                true => match self.connection.begin().await.map_err(|error| fault(&error)) {
+                    Ok(transaction) => Way::Together(transaction),
+                    // A connection that died while it lay in the pool is replaced by a new one.
+                    Err(Fault::Gone(_)) if attempt < TRIES => continue,
+                    Err(fault) => return Err(fault.into()),
+                },
             };
             let (work, handle, apart) = (Arc::clone(&work), Handle::current(), self.apart.clone());
             let done = tokio::task::spawn_blocking(move || {
                 let _slot = slot;
-                once(&*work, Session { transaction, handle, apart }, keep)
+                once(&*work, Session { way, handle, apart }, keep)
             });
             match done.await {
                 Ok(Outcome::Done(result)) => return result,
@@ -270,14 +293,24 @@ fn once<T, E: From<Fault>>(work: &(impl Fn(&Tx) -> Result<T, E> + Sync), session
     let Some(session) = std::rc::Rc::into_inner(session) else {
         return Outcome::Done(Err(Fault::Sql("a transaction outlived its work".to_owned()).into()));
     };
+    let transaction = match session.way {
+        Way::Together(transaction) => transaction,
+        // What is only read may be read again, on another connection where this one died.
+        Way::Apart(_) => {
+            return match last {
+                Some(fault) if result.is_err() && (fault.is_transient() || matches!(fault, Fault::Gone(_))) => Outcome::Again(fault),
+                _ => Outcome::Done(result),
+            };
+        }
+    };
     if result.is_err() || !keep {
-        let _undone = handle.block_on(session.transaction.rollback());
+        let _undone = handle.block_on(transaction.rollback());
         return match last {
             Some(fault) if fault.is_transient() && result.is_err() => Outcome::Again(fault),
             _ => Outcome::Done(result),
         };
     }
-    match handle.block_on(session.transaction.commit()).map_err(|error| fault(&error)) {
+    match handle.block_on(transaction.commit()).map_err(|error| fault(&error)) {
         Ok(()) => Outcome::Done(result),
         Err(fault) if fault.is_transient() => Outcome::Again(fault),
         Err(fault) => Outcome::Done(Err(fault.into())),

@@ -1,11 +1,13 @@
 //! In charge of SQLite: one writer thread with group commit, and reader threads.
-//! Invariant: many waiting transactions share one disk sync; each has its savepoint, so one that fails undoes itself alone.
+//! Invariant: many waiting transactions share one disk sync; one that fails undoes itself alone: where it wrote before, the batch
+//! is undone and run again with a savepoint for each.
 //! Invariant: plans follow no statistics, so that they stay the same while tables grow.
 //! Invariant: what SQLite undid with the whole batch is run again, each transaction on its own.
 
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 
@@ -15,7 +17,7 @@ use tokio::sync::oneshot;
 
 use crate::dialect::sqlite::fault;
 use crate::fault::Fault;
-use crate::tx::Tx;
+use crate::tx::{Guard, Tx};
 
 /// Jobs that may wait for the writer.
 const QUEUE: usize = 4_096;
@@ -36,6 +38,8 @@ struct Job<T, E, F> {
     work: F,
     /// Whether what it writes is kept: a read keeps nothing.
     keep: bool,
+    /// Work of the writer that is not answered, this among it.
+    unanswered: Option<Arc<AtomicUsize>>,
     result: Option<Result<T, E>>,
     sender: oneshot::Sender<Result<T, E>>,
 }
@@ -62,6 +66,9 @@ where
             (Ok(()), None) => Err(Fault::Undone.into()),
             (Err(fault), _) => Err(fault.into()),
         };
+        if let Some(unanswered) = &self.unanswered {
+            unanswered.fetch_sub(1, Ordering::AcqRel);
+        }
         // Nobody may be waiting any more: a request that was given up.
         let _unsent = self.sender.send(answer);
     }
@@ -87,6 +94,8 @@ pub(super) struct Lanes {
     /// None in memory, where the one connection does all.
     readers: Option<SyncSender<Message>>,
     threads: usize,
+    /// Work that was given to the writer and is not answered.
+    unanswered: Arc<AtomicUsize>,
 }
 
 impl Lanes {
@@ -94,8 +103,10 @@ impl Lanes {
     pub(super) fn open(path: Option<PathBuf>) -> Result<Self, Fault> {
         let connection = connect(path.as_deref(), true)?;
         let (writer, inbox) = sync_channel(QUEUE);
-        spawn("store-writer", move || write_loop(connection, &inbox))?;
-        let Some(path) = path else { return Ok(Self { writer, readers: None, threads: 0 }) };
+        let unanswered = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&unanswered);
+        spawn("store-writer", move || write_loop(connection, &inbox, &counted))?;
+        let Some(path) = path else { return Ok(Self { writer, readers: None, threads: 0, unanswered }) };
         let (readers, inbox) = sync_channel(QUEUE);
         let inbox = Arc::new(Mutex::new(inbox));
         let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8);
@@ -103,7 +114,7 @@ impl Lanes {
             let (connection, inbox) = (connect(Some(&path), false)?, Arc::clone(&inbox));
             spawn(&format!("store-reader-{index}"), move || read_loop(connection, &inbox))?;
         }
-        Ok(Self { writer, readers: Some(readers), threads })
+        Ok(Self { writer, readers: Some(readers), threads, unanswered })
     }
 
     pub(super) async fn read<T, E, F>(&self, work: F) -> Result<T, E>
@@ -112,7 +123,10 @@ impl Lanes {
         E: From<Fault> + Send + 'static,
         F: Fn(&Tx) -> Result<T, E> + Send + 'static,
     {
-        self.send(self.readers.as_ref().unwrap_or(&self.writer), work, false).await
+        match &self.readers {
+            Some(readers) => self.send(readers, work, false, None).await,
+            None => self.send(&self.writer, work, false, Some(Arc::clone(&self.unanswered))).await,
+        }
     }
 
     pub(super) async fn write<T, E, F>(&self, work: F) -> Result<T, E>
@@ -121,21 +135,27 @@ impl Lanes {
         E: From<Fault> + Send + 'static,
         F: Fn(&Tx) -> Result<T, E> + Send + 'static,
     {
-        self.send(&self.writer, work, true).await
+        self.send(&self.writer, work, true, Some(Arc::clone(&self.unanswered))).await
     }
 
-    async fn send<T, E, F>(&self, lane: &SyncSender<Message>, work: F, keep: bool) -> Result<T, E>
+    async fn send<T, E, F>(&self, lane: &SyncSender<Message>, work: F, keep: bool, unanswered: Option<Arc<AtomicUsize>>) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<Fault> + Send + 'static,
         F: Fn(&Tx) -> Result<T, E> + Send + 'static,
     {
         let (sender, answer) = oneshot::channel();
-        let job = Box::new(Job { work, keep, result: None, sender });
-        match lane.try_send(Message::Work(job)) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => return Err(Fault::Busy.into()),
-            Err(TrySendError::Disconnected(_)) => return Err(Fault::Gone("closed".to_owned()).into()),
+        if let Some(unanswered) = &unanswered {
+            unanswered.fetch_add(1, Ordering::AcqRel);
+        }
+        let job = Box::new(Job { work, keep, unanswered, result: None, sender });
+        let unsent = match lane.try_send(Message::Work(job)) {
+            Ok(()) => None,
+            Err(TrySendError::Full(message)) => Some((message, Fault::Busy)),
+            Err(TrySendError::Disconnected(message)) => Some((message, Fault::Gone("closed".to_owned()))),
+        };
+        if let Some((Message::Work(job), fault)) = unsent {
+            job.answer(Err(fault));
         }
         answer.await.unwrap_or_else(|_| Err(Fault::Gone("closed".to_owned()).into()))
     }
@@ -172,7 +192,7 @@ fn connect(path: Option<&Path>, writer: bool) -> Result<Connection, Fault> {
     let cache = if writer { -32_768 } else { -4_096 };
     let pragmas = format!(
         "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=5000; PRAGMA foreign_keys=ON; \
-         PRAGMA temp_store=MEMORY; PRAGMA cache_size={cache}; PRAGMA wal_autocheckpoint=2000; PRAGMA mmap_size=268435456; PRAGMA query_only={};",
+         PRAGMA temp_store=MEMORY; PRAGMA cache_size={cache}; PRAGMA wal_autocheckpoint=4000; PRAGMA mmap_size=268435456; PRAGMA query_only={};",
         i32::from(!writer)
     );
     connection.execute_batch(&pragmas).map_err(|error| fault(&error))?;
@@ -264,7 +284,7 @@ fn read_loop(connection: Connection, inbox: &Mutex<Receiver<Message>>) {
         };
         match message {
             Ok(Message::Work(mut work)) => {
-                let tx = Tx::sqlite(Rc::clone(&connection));
+                let tx = Tx::sqlite(Rc::clone(&connection), Guard::Savepoints, None);
                 let outcome = run(&connection, "BEGIN");
                 if outcome.is_ok() {
                     work.run(&tx);
@@ -294,7 +314,7 @@ fn backup(connection: &Connection, path: &Path) -> Result<(), Fault> {
     }
 }
 
-fn write_loop(connection: Connection, inbox: &Receiver<Message>) {
+fn write_loop(connection: Connection, inbox: &Receiver<Message>, unanswered: &Arc<AtomicUsize>) {
     let connection = Rc::new(connection);
     while let Ok(first) = inbox.recv() {
         let mut batch: Vec<Box<dyn Work>> = Vec::new();
@@ -313,45 +333,43 @@ fn write_loop(connection: Connection, inbox: &Receiver<Message>) {
                 next = inbox.try_recv().ok();
             }
         }
-        commit_batch(&connection, batch);
+        commit_batch(&connection, batch, unanswered);
         if stop {
             let _checkpointed = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE);");
             return;
         }
     }
 }
-
-/// Runs a batch in one transaction and answers all of it.
-fn commit_batch(connection: &Rc<Connection>, mut batch: Vec<Box<dyn Work>>) {
+/// Runs a batch and answers its work, once what it wrote is on disk.
+fn commit_batch(connection: &Rc<Connection>, mut batch: Vec<Box<dyn Work>>, unanswered: &Arc<AtomicUsize>) {
     if batch.is_empty() {
         return;
     }
-    // Most batches hold no work that fails after it wrote: they go without savepoints, which copy every page that is touched.
-    let outcome = match try_batch(connection, &mut batch, Guard::None) {
-        Err(Fault::Undone) if batch.len() > 1 => try_batch(connection, &mut batch, Guard::Savepoints),
-        outcome => outcome,
-    };
-    match outcome {
+    match keep_batch(connection, &mut batch, unanswered) {
         Ok(()) => batch.into_iter().for_each(|work| work.answer(Ok(()))),
         Err(fault) if batch.len() == 1 || is_final(&fault) => batch.into_iter().for_each(|work| work.answer(Err(fault.clone()))),
         // A neighbour took the batch with it: each for itself.
         Err(_) => {
             for work in batch {
                 let mut alone = vec![work];
-                let outcome = try_batch(connection, &mut alone, Guard::None);
+                let outcome = keep_batch(connection, &mut alone, unanswered);
                 alone.into_iter().for_each(|work| work.answer(outcome.clone()));
             }
         }
     }
 }
 
-/// How the transactions of a batch are kept apart; closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Guard {
-    /// Not at all: one that fails after it wrote undoes the batch.
-    None,
-    /// By a savepoint each.
-    Savepoints,
+/// Why a batch was not kept; closed.
+enum Unkept {
+    /// Something failed after it wrote, and no savepoint keeps it apart from the rest.
+    Mixed,
+    Fault(Fault),
+}
+
+impl From<Fault> for Unkept {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
 }
 
 /// Whether running the transactions one by one cannot help.
@@ -359,30 +377,45 @@ fn is_final(fault: &Fault) -> bool {
     matches!(fault, Fault::Full | Fault::Gone(_))
 }
 
-fn try_batch(connection: &Rc<Connection>, batch: &mut [Box<dyn Work>], guard: Guard) -> Result<(), Fault> {
+/// Most batches hold nothing that fails after it wrote: they go without savepoints, which copy every page that is touched.
+fn keep_batch(connection: &Rc<Connection>, batch: &mut [Box<dyn Work>], unanswered: &Arc<AtomicUsize>) -> Result<(), Fault> {
+    let outcome = match try_batch(connection, batch, Guard::None, unanswered) {
+        Err(Unkept::Mixed) => try_batch(connection, batch, Guard::Savepoints, unanswered),
+        outcome => outcome,
+    };
+    outcome.map_err(|unkept| match unkept {
+        Unkept::Mixed => Fault::Undone,
+        Unkept::Fault(fault) => fault,
+    })
+}
+
+fn try_batch(connection: &Rc<Connection>, batch: &mut [Box<dyn Work>], guard: Guard, unanswered: &Arc<AtomicUsize>) -> Result<(), Unkept> {
     run(connection, "BEGIN IMMEDIATE")?;
-    let outcome = run_all(connection, batch, guard).and_then(|()| run(connection, "COMMIT"));
+    let outcome = run_all(connection, batch, guard, unanswered).and_then(|()| Ok(run(connection, "COMMIT")?));
     if outcome.is_err() && !connection.is_autocommit() {
         let _undone = run(connection, "ROLLBACK");
     }
     outcome
 }
 
-fn run_all(connection: &Rc<Connection>, batch: &mut [Box<dyn Work>], guard: Guard) -> Result<(), Fault> {
+fn run_all(connection: &Rc<Connection>, batch: &mut [Box<dyn Work>], guard: Guard, unanswered: &Arc<AtomicUsize>) -> Result<(), Unkept> {
+    let begin = || Tx::sqlite(Rc::clone(connection), guard, Some(Arc::clone(unanswered)));
+    let is_alone = batch.len() == 1;
     let mut texts = Vec::new();
     for work in batch {
         if guard == Guard::Savepoints {
             run(connection, "SAVEPOINT job")?;
         }
-        let tx = Tx::sqlite(Rc::clone(connection));
+        let tx = begin();
         let keep = work.run(&tx);
         tx.end();
         if connection.is_autocommit() {
             // Disk full, an I/O error, out of memory: SQLite undid everything.
-            return Err(tx.last_fault().unwrap_or(Fault::Undone));
+            return Err(tx.last_fault().unwrap_or(Fault::Undone).into());
         }
         match guard {
-            Guard::None if !keep && tx.has_written() => return Err(Fault::Undone),
+            Guard::None if tx.is_doomed() => return Err(Unkept::Mixed),
+            Guard::None if !keep && tx.has_written() => return Err(if is_alone { Fault::Undone.into() } else { Unkept::Mixed }),
             Guard::None => {}
             Guard::Savepoints => {
                 if !keep {
@@ -399,10 +432,10 @@ fn run_all(connection: &Rc<Connection>, batch: &mut [Box<dyn Work>], guard: Guar
         return Ok(());
     }
     // Once for all, outside of any savepoint.
-    let tx = Tx::sqlite(Rc::clone(connection));
+    let tx = begin();
     let indexed = tx.index(texts);
     tx.end();
-    indexed
+    Ok(indexed?)
 }
 
 #[cfg(test)]
@@ -455,6 +488,65 @@ mod tests {
         lanes.close();
     }
     /// What an older program counted while tables were empty must not decide how they are read when they are full.
+
+    #[tokio::test]
+    async fn a_part_that_fails_is_undone_alone() {
+        let lanes = Lanes::open(None).expect("a database");
+        lanes.write(crate::system::migrate).await.expect("tables");
+        let runs = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&runs);
+        let inner = lanes.write(move |tx| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            tx.put(&IDEMPOTENCY, &[key(1)])?;
+            let part = tx.savepoint(|tx| {
+                tx.put(&IDEMPOTENCY, &[key(2)])?;
+                tx.put(&IDEMPOTENCY, &[key(1)])
+            });
+            assert!(part.is_err());
+            tx.put(&IDEMPOTENCY, &[key(3)])
+        });
+        inner.await.expect("the rest is kept");
+        let kept = lanes.read(|tx| tx.find(&IDEMPOTENCY, &[], &[("key", false)], 100)).await.expect("rows");
+        assert_eq!(kept, [key(1), key(3)]);
+        assert_eq!(runs.load(Ordering::SeqCst), 2, "first without savepoints, then with them");
+        // What fails before it wrote needs no second run.
+        let counted = Arc::clone(&runs);
+        let outer = lanes.write(move |tx| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let part = tx.savepoint(|tx| tx.put(&IDEMPOTENCY, &[key(1)]));
+            assert!(part.is_err());
+            tx.put(&IDEMPOTENCY, &[key(4)])
+        });
+        outer.await.expect("the rest is kept");
+        assert_eq!(runs.load(Ordering::SeqCst), 3);
+        lanes.close();
+    }
+
+    #[tokio::test]
+    async fn long_work_sees_that_others_wait() {
+        let lanes = Lanes::open(None).expect("a database");
+        let (open, gate) = std::sync::mpsc::channel::<()>();
+        let gate = Mutex::new(gate);
+        let first = lanes.write(move |tx| {
+            gate.lock().map_err(|_| Fault::Undone)?.recv().map_err(|_| Fault::Undone)?;
+            Ok::<_, Fault>(tx.is_awaited())
+        });
+        let second = async {
+            // Polled after the first, whose work is with the writer by then.
+            tokio::task::yield_now().await;
+            let waiting = lanes.write(|tx| Ok::<_, Fault>(tx.is_awaited()));
+            let opening = async {
+                tokio::task::yield_now().await;
+                open.send(()).map_err(|_| Fault::Undone)
+            };
+            futures_util::future::join(waiting, opening).await.0
+        };
+        let (first, _) = futures_util::future::join(first, second).await;
+        assert_eq!(first, Ok(true));
+        assert_eq!(lanes.write(|tx| Ok::<_, Fault>(tx.is_awaited())).await, Ok(false));
+        lanes.close();
+    }
+
     #[tokio::test]
     async fn old_statistics_are_forgotten() {
         let folder = tempfile::tempdir().expect("a folder");

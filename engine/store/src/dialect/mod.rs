@@ -52,6 +52,14 @@ impl Dialect {
         }
     }
 
+    /// Whether rows are changed by a join with their new values: where each statement costs a round trip.
+    pub(crate) fn joins_updates(self) -> bool {
+        match self {
+            Self::Sqlite => false,
+            Self::Postgres => true,
+        }
+    }
+
     /// The direction of a key, empties being the smallest.
     pub(crate) fn direction(self, descending: bool) -> &'static str {
         match (self, descending) {

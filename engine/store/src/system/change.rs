@@ -117,6 +117,7 @@ pub(crate) fn create(dialect: Dialect) -> &'static str {
 /// # Errors
 /// Where the database cannot.
 pub fn append(tx: &Tx, rows: Vec<NewChange>) -> Result<(), Fault> {
+    tx.appends();
     let is_text = tx.dialect() == Dialect::Sqlite;
     // What is numbered later has no number yet.
     let mut columns: Vec<(&str, Storage)> = CHANGE.columns.get(1..).unwrap_or_default().to_vec();
