@@ -5,8 +5,8 @@
 use model::{Storage, Value};
 
 use super::{
-    Table, access, approval, change, conversion, file, follower, form_link, form_sender, holding, idempotency, job, member, merged, number, outbox, personal,
-    revision, run, stay, timer, worker,
+    Table, access, approval, change, conversion, file, follower, form_link, form_sender, holding, idempotency, job, member, merged, number, outbox,
+    personal, revision, run, stay, timer, worker,
 };
 use crate::fault::Fault;
 use crate::sql::Decode;

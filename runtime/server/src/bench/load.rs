@@ -124,7 +124,8 @@ impl Load<'_> {
     }
 
     fn bytes(&self, request: &Request) -> Vec<u8> {
-        let mut text = format!("{} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n", request.line, request.token.as_deref().unwrap_or(self.token));
+        let mut text =
+            format!("{} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n", request.line, request.token.as_deref().unwrap_or(self.token));
         if !request.body.is_empty() {
             text.push_str(&format!("content-type: application/json\r\ncontent-length: {}\r\n", request.body.len()));
         }
