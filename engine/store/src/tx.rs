@@ -346,8 +346,8 @@ impl Tx {
         self.alive()?;
         let text = format!("{word} inner_{number}");
         let result = match &self.0.on {
-            On::Sqlite(connection) => {
-                let done = connection.prepare_cached(&text).and_then(|mut statement| statement.execute([]));
+            On::Sqlite(writing) => {
+                let done = writing.connection.prepare_cached(&text).and_then(|mut statement| statement.execute([]));
                 done.map(drop).map_err(|error| sqlite::fault(&error))
             }
             On::Postgres(session) => session.script(&text),
