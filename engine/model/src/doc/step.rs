@@ -354,6 +354,8 @@ pub struct PrintStep {
     pub common: CommonSettings,
     /// The paper.
     pub print: Option<String>,
+    /// The file field of the record that it goes into.
+    pub field: Option<Name>,
 }
 
 /// `branch`.
