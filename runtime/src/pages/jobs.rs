@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use super::cell::grouped;
+use render::words::grouped;
 use super::shell::{Missed, Shell, missed, shell, told};
 use super::{env, many, titles};
 use crate::http::caller::Page;
