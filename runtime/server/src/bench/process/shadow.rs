@@ -198,7 +198,7 @@ impl Shadow {
             connection.prepare_cached(sql)?.query_row([task.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
         let (id, record) = (Uuid::from_bytes(instance), Uuid::from_bytes(record));
         read(connection, id)?;
-        connection.prepare_cached("DELETE FROM sys_timer WHERE key = ?")?.execute([format!("approval:{id}:1")])?;
+        connection.prepare_cached("DELETE FROM sys_timer WHERE key = ?")?.execute([format!("approval:{id}:0")])?;
         let sql = "UPDATE sys_approval_task SET state = 'done', done_at = ? WHERE instance = ? AND seat = ? AND person = ?";
         connection.prepare_cached(sql)?.execute(params![now, instance, seat, person])?;
         self.write(connection, &[id, record])?;
