@@ -15,13 +15,13 @@ use serde::Serialize;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use render::words::grouped;
 use super::shell::{Missed, Shell, missed, shell, told};
 use super::{env, many, titles};
 use crate::http::caller::Page;
 use crate::http::form::PageForm;
 use crate::http::query::Query;
 use crate::state::RuntimeState;
+use render::words::grouped;
 
 /// How long a page waits for the end of a job.
 const SOON: Duration = Duration::from_millis(700);

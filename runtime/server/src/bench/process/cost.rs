@@ -172,6 +172,15 @@ impl Host for Alone<'_> {
         Err(Nothing)
     }
 
+    fn attempt(&self, work: &mut dyn FnMut() -> bool) -> Result<(), Nothing> {
+        work();
+        Ok(())
+    }
+
+    fn caught(&self, _: &Nothing) -> Option<String> {
+        None
+    }
+
     fn tell(&self, _: Tell, _: &Message) -> Result<(), Nothing> {
         Err(Nothing)
     }
