@@ -148,11 +148,11 @@ on_both! {
         let told = amy.get(&at).await.ok(200);
         let line = |word: &str| told["timeline"].as_array().expect("events").iter().find(|line| line["event"] == word).expect("an event").clone();
         let (submitted, voted) = (line("submitted"), line("voted"));
-        assert_eq!((&submitted["values"]["discount"], &submitted["values"]["cost"], &submitted["channel"]), (&json!("10"), &json!("7.00"), &json!("api")), "{submitted}");
+        assert_eq!((&submitted["values"]["discount"], &submitted["values"]["cost"], &submitted["channel"]), (&json!("10.00"), &json!("7.00"), &json!("api")), "{submitted}");
         assert!(submitted["revision"].as_i64() > Some(0) && submitted.get("changes").is_none(), "{submitted}");
-        assert_eq!((&voted["changes"], voted.get("values"), voted.get("device")), (&json!({"discount": ["10", "8"]}), None, None), "{voted}");
+        assert_eq!((&voted["changes"], voted.get("values"), voted.get("device")), (&json!({"discount": ["10.00", "8.00"]}), None, None), "{voted}");
         let visit = told["people"].as_array().expect("visits").iter().find(|visit| visit["step"] == "manager").expect("a visit");
-        assert_eq!((&visit["changes"], &told["since_submitted"]["discount"]), (&json!({"discount": ["10", "8"]}), &json!(["10", "8"])), "{told}");
+        assert_eq!((&visit["changes"], &told["since_submitted"]["discount"]), (&json!({"discount": ["10.00", "8.00"]}), &json!(["10.00", "8.00"])), "{told}");
     }
 
     /// P35: a hundred who submit at the same moment get a hundred numbers.
