@@ -107,14 +107,19 @@ impl Kept {
     pub fn go_on(&self, seen: &Seen, time: &dyn Time, now: DateTime<Utc>) -> (Self, Vec<Said>) {
         let mut kept = self.clone();
         let mut said = Vec::new();
-        kept.pass(time, now, &mut said);
+        // What it counts by may be another than before: of the time that went by, its old limit may be over, but no new warning is.
+        if kept.due(time) == kept.due_at {
+            kept.pass(time, now, &mut said);
+        } else {
+            kept.miss(time, now, &mut said);
+        }
         kept.restarted_at = kept.restarted_at.max(seen.restart);
         let since = seen.from.map(|from| kept.restarted_at.map_or(from, |restarted| restarted.max(from)));
         let begins_anew = since.is_some() && since != kept.since;
         if begins_anew {
             kept = Self { since, restarted_at: kept.restarted_at, resumed_at: since, ..Self::default() };
         }
-        let Some((since, end)) = since.filter(|_| seen.runs).and_then(|since| Some((since, time.end(since)?))) else {
+        let Some(total) = since.filter(|_| seen.runs).and_then(|since| Some(time.between(since, time.end(since)?))) else {
             kept.state = None;
             kept.due_at = None;
             return (kept, said);
@@ -122,15 +127,9 @@ impl Kept {
         if kept.state == Some(State::Missed) {
             return (kept, said);
         }
-        let total = time.between(since, end);
-        let due = |kept: &Self| match kept.resumed_at {
-            Some(resumed) if resumed == since => Some(end),
-            Some(resumed) => Some(time.after(resumed, total - kept.used)),
-            None => None,
-        };
         if seen.met || seen.paused {
             // Met keeps the moment that it was met against; a pause has none.
-            kept.due_at = if seen.met { due(&kept).or_else(|| Some(time.after(now, total - kept.used))) } else { None };
+            kept.due_at = if seen.met { kept.due(time).or_else(|| Some(time.after(now, total - kept.used))) } else { None };
             if let Some(resumed) = kept.resumed_at.take() {
                 kept.used += time.between(resumed, now.max(resumed));
             }
@@ -140,29 +139,46 @@ impl Kept {
         if kept.resumed_at.is_none() {
             kept.resumed_at = Some(now);
         }
-        kept.due_at = due(&kept);
+        kept.due_at = kept.due(time);
         kept.state = Some(State::Running);
         if begins_anew && let Some(due) = kept.due_at {
             // A limit shorter than its warning does not begin with it.
-            kept.warned = time.warnings(due).iter().filter(|at| **at <= since).count();
+            kept.warned = time.warnings(due).iter().filter(|at| kept.since.is_some_and(|since| **at <= since)).count();
         }
         kept.pass(time, now, &mut said);
         (kept, said)
     }
 
+    /// When it is due as its time is counted now; none while it does not count.
+    fn due(&self, time: &dyn Time) -> Option<DateTime<Utc>> {
+        let (since, resumed) = (self.since?, self.resumed_at?);
+        let end = time.end(since)?;
+        if resumed == since { Some(end) } else { Some(time.after(resumed, time.between(since, end) - self.used)) }
+    }
+
     /// What the time that went by makes of it.
     fn pass(&mut self, time: &dyn Time, now: DateTime<Utc>, said: &mut Vec<Said>) {
+        self.miss(time, now, said);
+        self.warn(time, now, said);
+    }
+
+    /// Its limit may be over.
+    fn miss(&mut self, time: &dyn Time, now: DateTime<Utc>, said: &mut Vec<Said>) {
         let (Some(State::Running), Some(due)) = (self.state, self.due_at) else { return };
-        let warnings = time.warnings(due);
         if due <= now {
             self.state = Some(State::Missed);
-            if self.warned <= warnings.len() {
-                self.warned = warnings.len() + 1;
+            let warnings = time.warnings(due).len();
+            if self.warned <= warnings {
+                self.warned = warnings + 1;
                 said.push(Said::Missed);
             }
-            return;
         }
-        let behind = warnings.iter().filter(|at| **at <= now).count();
+    }
+
+    /// Its limit may be near.
+    fn warn(&mut self, time: &dyn Time, now: DateTime<Utc>, said: &mut Vec<Said>) {
+        let (Some(State::Running), Some(due)) = (self.state, self.due_at) else { return };
+        let behind = time.warnings(due).iter().filter(|at| **at <= now).count();
         // Several at once are one.
         if behind > self.warned {
             self.warned = behind;
