@@ -13,6 +13,17 @@ use crate::rows::item_storage;
 use crate::sql::{Decode, Sql};
 use crate::tx::Tx;
 
+/// How a column of an index is looked for; closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keyed {
+    /// In order.
+    Rising,
+    /// In order, the other way round.
+    Falling,
+    /// By a whole folded text, of any length.
+    Whole,
+}
+
 /// One change of the structure; closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -45,8 +56,8 @@ pub enum Step {
         name: String,
         /// The table.
         table: String,
-        /// The columns, each with whether it falls.
-        columns: Vec<(String, bool)>,
+        /// The columns, each with how it is looked for.
+        columns: Vec<(String, Keyed)>,
         /// Whether two live records may not agree.
         unique: bool,
     },
@@ -129,7 +140,7 @@ impl Plan {
         let known = tx.indexes()?;
         let mut wanted = Vec::new();
         for def in &new.entities {
-            for step in indexes_of(new, def) {
+            for step in indexes_of(new, def, tx.dialect()) {
                 if let Step::CreateIndex { name, .. } = &step {
                     wanted.push(name.clone());
                     if !known.contains(name) {
@@ -150,9 +161,26 @@ impl Plan {
 }
 
 /// The column that a field is found and kept unique by.
-fn key_column(def: &EntityDef, field: &FieldDef, purpose: ColumnUse) -> Option<String> {
+fn key_column(def: &EntityDef, field: &FieldDef, purpose: ColumnUse) -> Option<(String, Keyed)> {
     let twin = field.slots.clone().find(|slot| def.columns.get(*slot).is_some_and(|column| column.purpose == purpose));
-    twin.or(field.slot()).and_then(|slot| def.columns.get(slot)).map(|column| column.name.clone())
+    let column = twin.or(field.slot()).and_then(|slot| def.columns.get(slot))?;
+    Some((column.name.clone(), if column.purpose == ColumnUse::Fold { Keyed::Whole } else { Keyed::Rising }))
+}
+
+/// Whether the folded text of a field stands in an index: it alone or with others tells records apart, or finds duplicates.
+pub(crate) fn is_key(def: &EntityDef, field: &FieldDef) -> bool {
+    is_unique(field)
+        || def.doc.unique.iter().any(|(_, key)| key.fields.contains(&field.name))
+        || same_in_duplicates(def).any(|same| same.id == field.id)
+}
+
+/// Of each rule of duplicates the first thing that must be the same: what has it in common is few.
+fn same_in_duplicates(def: &EntityDef) -> impl Iterator<Item = &FieldDef> {
+    def.doc.duplicates.values().filter_map(|rule| {
+        let parts = rule.get("match").and_then(serde_json::Value::as_array)?;
+        let same = parts.iter().find(|part| part.get("by").and_then(serde_json::Value::as_str) == Some("same"))?;
+        def.find(same.get("field")?.as_str()?)
+    })
 }
 
 /// Whether the database refuses two live records that agree in a field.
@@ -161,9 +189,9 @@ pub(crate) fn is_unique(field: &FieldDef) -> bool {
 }
 
 /// The indexes of an entity: references, unique fields, those it asks for, and the order of its views.
-fn indexes_of(schema: &Schema, def: &EntityDef) -> Vec<Step> {
-    let mut wanted: Vec<(Vec<(String, bool)>, bool)> = Vec::new();
-    let mut want = |columns: Vec<(String, bool)>, unique: bool| {
+fn indexes_of(schema: &Schema, def: &EntityDef, dialect: Dialect) -> Vec<Step> {
+    let mut wanted: Vec<(Vec<(String, Keyed)>, bool)> = Vec::new();
+    let mut want = |columns: Vec<(String, Keyed)>, unique: bool| {
         if !columns.is_empty() && !wanted.iter().any(|(there, is_unique)| *there == columns && *is_unique == unique) {
             wanted.push((columns, unique));
         }
@@ -172,44 +200,35 @@ fn indexes_of(schema: &Schema, def: &EntityDef) -> Vec<Step> {
         let is_reference =
             matches!(field.role, Role::Reference(_) | Role::AnyReference { .. }) && !matches!(field.name.as_str(), "created_by" | "updated_by");
         if is_reference && let Some(column) = key_column(def, field, ColumnUse::Value) {
-            want(vec![(column, false)], false);
+            want(vec![column], false);
         }
         if is_unique(field)
             && let Some(column) = key_column(def, field, ColumnUse::Fold)
         {
-            want(vec![(column, false)], true);
+            want(vec![column], true);
         }
     }
     for key in &def.doc.unique {
-        let columns: Vec<(String, bool)> = key
-            .1
-            .fields
-            .iter()
-            .filter_map(|name| def.find(name.as_str()))
-            .filter_map(|field| key_column(def, field, ColumnUse::Fold))
-            .map(|column| (column, false))
-            .collect();
+        let columns =
+            key.1.fields.iter().filter_map(|name| def.find(name.as_str())).filter_map(|field| key_column(def, field, ColumnUse::Fold)).collect();
         want(columns, false);
     }
-    for rule in def.doc.duplicates.values() {
-        // The first thing that must be the same: what has it in common is few.
-        let same = rule.get("match").and_then(serde_json::Value::as_array).into_iter().flatten().find(|part| part.get("by") == Some(&"same".into()));
-        let field = same.and_then(|part| part.get("field")).and_then(serde_json::Value::as_str).and_then(|name| def.find(name));
+    for field in same_in_duplicates(def) {
         // Long texts, which cannot be sorted, are more than an index holds.
         let is_short = |field: &&FieldDef| {
             let mut columns = field.slots.clone().filter_map(|slot| def.columns.get(slot));
             columns.clone().any(|column| column.purpose == ColumnUse::Sort) || !columns.any(|column| column.purpose == ColumnUse::Fold)
         };
-        if let Some(column) = field.filter(is_short).and_then(|field| key_column(def, field, ColumnUse::Fold)) {
-            want(vec![(column, false)], false);
+        if let Some(column) = Some(field).filter(is_short).and_then(|field| key_column(def, field, ColumnUse::Fold)) {
+            want(vec![column], false);
         }
     }
-    let ordered = |names: &[String]| -> Vec<(String, bool)> {
-        let columns: Option<Vec<(String, bool)>> = names
+    let ordered = |names: &[String]| -> Vec<(String, Keyed)> {
+        let columns: Option<Vec<(String, Keyed)>> = names
             .iter()
             .map(|name| {
-                let (falls, name) = name.strip_prefix('-').map_or((false, name.as_str()), |name| (true, name));
-                key_column(def, def.find(name)?, ColumnUse::Sort).map(|column| (column, falls))
+                let (order, name) = name.strip_prefix('-').map_or((Keyed::Rising, name.as_str()), |name| (Keyed::Falling, name));
+                key_column(def, def.find(name)?, ColumnUse::Sort).map(|(column, _)| (column, order))
             })
             .collect();
         columns.unwrap_or_default()
@@ -222,7 +241,7 @@ fn indexes_of(schema: &Schema, def: &EntityDef) -> Vec<Step> {
             let names_it = schema.find_from(&app.app.name, &view.entity).is_some_and(|entity| entity.id == def.id);
             if names_it && !view.sort.is_empty() {
                 // The first key alone: an index serves both directions of it.
-                let first = ordered(&view.sort[..1]).into_iter().map(|(column, _)| (column, false)).collect();
+                let first = ordered(&view.sort[..1]).into_iter().map(|(column, _)| (column, Keyed::Rising)).collect();
                 want(first, false);
             }
         }
@@ -230,7 +249,7 @@ fn indexes_of(schema: &Schema, def: &EntityDef) -> Vec<Step> {
     wanted
         .into_iter()
         .map(|(columns, unique)| {
-            let parts: Vec<String> = columns.iter().map(|(column, falls)| if *falls { format!("{column}_d") } else { column.clone() }).collect();
+            let parts: Vec<String> = columns.iter().map(|(column, keyed)| format!("{column}{}", dialect.key_suffix(*keyed))).collect();
             let name = model::schema::physical(&format!("{}_{}_{}", if unique { "u" } else { "i" }, def.table, parts.join("_")));
             Step::CreateIndex { name, table: def.table.clone(), columns, unique }
         })
@@ -346,9 +365,7 @@ pub(crate) fn index_text(dialect: Dialect, step: &Step, beside: bool) -> String 
     let mut sql = Sql::new(dialect);
     sql.push(if *unique { "CREATE UNIQUE INDEX " } else { "CREATE INDEX " });
     sql.push(if beside { "CONCURRENTLY IF NOT EXISTS " } else { "IF NOT EXISTS " });
-    sql.name(name).push(" ON ").name(table).push(" (").list(columns, ", ", |sql, (column, falls)| {
-        sql.name(column).push(dialect.direction(*falls));
-    });
+    sql.name(name).push(" ON ").name(table).push(" (").list(columns, ", ", |sql, (column, keyed)| dialect.write_key(sql, column, *keyed));
     sql.push(") WHERE \"deleted_at\" IS NULL");
     sql.text
 }

@@ -7,8 +7,8 @@ pub enum Fault {
     /// Too much is waiting already.
     #[error("the database is busy")]
     Busy,
-    /// There is no space left.
-    #[error("the disk is full")]
+    /// There is no space left, or no more is allowed.
+    #[error("the disk is full, or a limit is reached")]
     Full,
     /// The database is not there, or went away.
     #[error("the database is gone: {0}")]

@@ -18,7 +18,7 @@ mod tree;
 mod tx;
 
 pub use db::{Location, Store};
-pub use ddl::{Leftover, Plan, Step};
+pub use ddl::{Keyed, Leftover, Plan, Step};
 pub use fault::Fault;
 pub use search::IndexedText;
 pub use select::{Aggregate, Binned, Bucket, Function, GroupBy, Measure, Row, Select};

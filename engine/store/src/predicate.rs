@@ -2,11 +2,13 @@
 //! Invariant: true for exactly the records for which `rules::eval` says true, on both databases.
 //! Invariant: every condition written here is true or false, never unknown, so that negation is plain.
 
+use model::field::ColumnUse;
 use model::schema::Via;
 use model::{EntityDef, EntityId, Schema, Storage, Value};
 use rules::expr::{ClockExpr, ClockTerm};
 use rules::query::{Column, Compare, Hop, Leaf, Moment, Path, Predicate, Related, RelatedVia, Test};
 
+use crate::ddl::is_key;
 use crate::rows::item_storage;
 use crate::sql::Sql;
 
@@ -261,7 +263,13 @@ impl<'a> Writer<'a> {
             Test::Empty | Test::Has(_) => {
                 sql.push("1 = 0");
             }
-            Test::Equal(value) => compare(self, sql, " = ", value),
+            Test::Equal(value) => {
+                if self.is_hashed(sql, leaf) {
+                    self.hashed(sql, leaf, alias);
+                    sql.push(" = hashtextextended(").bind(storage, value.clone()).push(", 0) AND ");
+                }
+                compare(self, sql, " = ", value);
+            }
             Test::Less(value) => compare(self, sql, " < ", value),
             Test::LessEqual(value) => compare(self, sql, " <= ", value),
             Test::Greater(value) => compare(self, sql, " > ", value),
@@ -289,6 +297,13 @@ impl<'a> Writer<'a> {
                 sql.push("1 = 0");
             }
             Test::In(values) => {
+                if self.is_hashed(sql, leaf) {
+                    self.hashed(sql, leaf, alias);
+                    sql.push(" IN (").list(values, ", ", |sql, value| {
+                        sql.push("hashtextextended(").bind(storage, value.clone()).push(", 0)");
+                    });
+                    sql.push(") AND ");
+                }
                 self.value(sql, &leaf.path, &leaf.column, alias);
                 sql.push(" IN (").list(values, ", ", |sql, value| {
                     sql.bind(storage, value.clone());
@@ -342,6 +357,20 @@ impl<'a> Writer<'a> {
             }
         }
         sql.push(")");
+    }
+
+    /// Whether the database finds a text by its hash, beside which the text itself is compared.
+    fn is_hashed(&self, sql: &Sql, leaf: &Leaf) -> bool {
+        let Column::Slot(slot) = leaf.column else { return false };
+        let def = self.schema.entity(leaf.path.entity);
+        let is_fold = || def.columns.get(slot).is_some_and(|column| column.purpose == ColumnUse::Fold && is_key(def, def.field(column.field)));
+        sql.dialect.hashes_keys() && leaf.path.hops.is_empty() && is_fold()
+    }
+
+    fn hashed(&mut self, sql: &mut Sql, leaf: &Leaf, alias: &str) {
+        sql.push("hashtextextended(");
+        self.value(sql, &leaf.path, &leaf.column, alias);
+        sql.push(", 0)");
     }
 
     fn scaled(&mut self, sql: &mut Sql, path: &Path, column: &Column, alias: &str, from: u8, to: u8) {

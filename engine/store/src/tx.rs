@@ -10,7 +10,7 @@ use model::{Storage, Value};
 use rusqlite::Connection;
 use rusqlite::params_from_iter;
 
-use crate::db::Session;
+use crate::db::{Deadline, Session};
 use crate::dialect::Dialect;
 use crate::dialect::sqlite;
 use crate::fault::Fault;
@@ -52,6 +52,8 @@ struct Open {
     texts: RefCell<Vec<IndexWork>>,
     /// Whether a part failed that cannot be undone alone: all is undone, and run again with savepoints.
     doomed: Cell<bool>,
+    /// How long each question may take, where something but the database itself says so.
+    deadline: Option<Arc<Deadline>>,
 }
 
 /// How parts of a transaction of the one writer are undone; closed.
@@ -78,14 +80,18 @@ struct Writing {
 
 impl Tx {
     pub(crate) fn sqlite(connection: Rc<Connection>, guard: Guard, unanswered: Option<Arc<AtomicUsize>>) -> Self {
-        Self::on(On::Sqlite(Writing { connection, guard, unanswered }))
+        Self::on(On::Sqlite(Writing { connection, guard, unanswered }), None)
+    }
+
+    pub(crate) fn reading(connection: Rc<Connection>, deadline: Arc<Deadline>) -> Self {
+        Self::on(On::Sqlite(Writing { connection, guard: Guard::Savepoints, unanswered: None }), Some(deadline))
     }
 
     pub(crate) fn postgres(session: Rc<Session>) -> Self {
-        Self::on(On::Postgres(session))
+        Self::on(On::Postgres(session), None)
     }
 
-    fn on(on: On) -> Self {
+    fn on(on: On, deadline: Option<Arc<Deadline>>) -> Self {
         let began_at = match &on {
             On::Sqlite(writing) => writing.connection.total_changes(),
             On::Postgres(_) => 0,
@@ -101,6 +107,7 @@ impl Tx {
             began_at,
             texts: RefCell::default(),
             doomed: Cell::new(false),
+            deadline,
         }))
     }
 
@@ -222,6 +229,9 @@ impl Tx {
     /// Hands on each row of a question in a buffer that serves them all: what is taken out of it need not be put back.
     pub(crate) fn each_lent(&self, sql: &Sql, how: &[Decode], mut take: impl FnMut(&mut Vec<Value>)) -> Result<(), Fault> {
         self.alive()?;
+        if let Some(deadline) = &self.0.deadline {
+            deadline.begin();
+        }
         let result = match &self.0.on {
             On::Sqlite(writing) => query_sqlite(&writing.connection, sql, how, &mut take),
             On::Postgres(session) => session.query(sql, how).map(|rows| rows.into_iter().for_each(|mut row| take(&mut row))),

@@ -96,4 +96,34 @@ on_both! {
         assert!(matches!(answer.status.as_u16(), 200 | 400 | 414 | 431), "{}", answer.status);
         admin.get("/me").await.is(200);
     }
+
+    /// A text of any length can be unique, is found as a whole and sorts; one letter under thousands of accents is too long.
+    async fn long_texts_are_unique_on_either_database(app) {
+        let file = |name: &str, json: serde_json::Value| (name.to_owned(), json.to_string().into_bytes());
+        let about = json!({"name": "shop", "label": "Shop", "version": "1.0.0", "format": 1, "requires": {"core": "^1"}, "locales": ["en"]});
+        let thing = json!({"label": "Thing", "title": "{{ name }}", "fields": {
+            "name": {"kind": "text", "unique": true},
+            "code": {"kind": "text", "unique": true, "max_length": 2000},
+            "kind": {"kind": "text"}, "part": {"kind": "text", "max_length": 2000}},
+            "unique": {"part_of_kind": {"fields": ["kind", "part"]}}, "indexes": [["name", "-code"]]});
+        app.install_files(vec![file("app.json", about), file("entities/thing.json", thing)]).await;
+        let admin = app.admin();
+        // No two of them alike, so that nothing can be packed.
+        let long = |last: &str| (0..1_000_u32).filter_map(|n| char::from_u32(0x4E00 + n * 7)).chain(last.chars()).collect::<String>();
+        let first = admin.create_id("shop.thing", json!({"name": "A", "code": long("甲"), "kind": "k", "part": long("甲")})).await;
+        admin.create_id("shop.thing", json!({"name": "B", "code": long("乙"), "kind": "k", "part": long("乙")})).await;
+        admin.post("/records/shop.thing", json!({"name": "C", "code": long("甲")})).await.fault(409, "not_unique", "code");
+        admin.post("/records/shop.thing", json!({"name": "C", "kind": "k", "part": long("乙")})).await.fault(409, "not_unique", "part");
+        let found = admin.find("shop.thing", json!({"field": "code", "op": "=", "value": long("甲")})).await;
+        assert_eq!(found.iter().map(|row| row["id"].as_str()).collect::<Vec<_>>(), [Some(first.as_str())]);
+        let found = admin.find("shop.thing", json!({"field": "part", "op": "in", "value": [long("甲"), long("乙"), long("丙")]})).await;
+        assert_eq!(found.len(), 2);
+        let accents: String = "e".chars().chain((0..20_u32).filter_map(|n| char::from_u32(0x300 + n))).collect();
+        admin.create_id("shop.thing", json!({"name": accents.repeat(250)})).await;
+        admin.post("/records/shop.thing", json!({"name": accents.repeat(250)})).await.fault(409, "not_unique", "name");
+        let sorted = admin.list("shop.thing", &[("sort", "name"), ("fields", "name")]).await;
+        assert_eq!(sorted.len(), 3);
+        let tower = format!("e{}", "\u{301}".repeat(200_000));
+        admin.post("/records/shop.thing", json!({"name": tower})).await.fault(422, "out_of_range", "name");
+    }
 }

@@ -159,7 +159,7 @@ fn index_columns<'a>(c: &mut Checking<'_, 'a>, at: &str, known: &Known<'a>, colu
     for (index, column) in columns.iter().enumerate() {
         let name = column.strip_prefix('-').unwrap_or(column);
         if let Some(field) = c.field(format!("{at}/{index}"), known, name)
-            && matches!(field.kind.as_str(), "lines" | "json" | "rich_text" | "secret")
+            && matches!(field.kind.as_str(), "lines" | "json" | "rich_text" | "long_text" | "secret")
         {
             c.error(format!("{at}/{index}"), format!("a field of kind `{}` cannot be indexed", field.kind));
         }

@@ -17,6 +17,10 @@ use crate::value::{Storage, Value};
 pub const TEXT_OPERATORS: &[Op] =
     &[Op::Eq, Op::Ne, Op::In, Op::NotIn, Op::Contains, Op::NotContains, Op::StartsWith, Op::EndsWith, Op::IsEmpty, Op::IsSet];
 
+/// The bytes that a character, as people count it, may have on the average: a family of four with its skins has fewer.
+/// A letter under thousands of accents is one character, too.
+const BYTES: usize = 48;
+
 /// A step of normalising, in the order as written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -68,7 +72,8 @@ impl TextRules {
             faults.push(Reject::new(Code::BadFormat, Message::new("nul")));
         }
         // Counting clusters is dear; a text of few bytes cannot have more of them than bytes.
-        if text.len() > self.max_length && text.graphemes(true).count() > self.max_length {
+        let is_long = || text.len() / BYTES > self.max_length || text.graphemes(true).count() > self.max_length;
+        if text.len() > self.max_length && is_long() {
             faults.push(Reject::new(Code::OutOfRange, Message::new("too_long").with("max", self.max_length)));
         }
         if !text.is_empty() && self.pattern.as_ref().is_some_and(|pattern| !pattern.is_match(&text)) {

@@ -15,9 +15,12 @@ use crate::fault::Fault;
 use crate::system;
 use crate::tx::Tx;
 
+mod deadline;
+mod functions;
 mod postgres;
 mod sqlite;
 
+pub(crate) use deadline::Deadline;
 pub(crate) use postgres::Session;
 
 /// How often a transaction that collided is tried again.
@@ -227,6 +230,17 @@ impl Store {
         match &self.0.base {
             Base::Sqlite(lanes) => lanes.backup(path).await,
             Base::Postgres(_) => Err(Fault::Sql("use pg_dump for a workspace on PostgreSQL".to_owned())),
+        }
+    }
+
+    /// What the database says of its own soundness; nothing where all is well. It looks at every page, and takes its time.
+    ///
+    /// # Errors
+    /// Where it cannot be asked.
+    pub async fn damages(&self) -> Result<Vec<String>, Fault> {
+        match &self.0.base {
+            Base::Sqlite(lanes) => lanes.damages().await,
+            Base::Postgres(pool) => pool.run(crate::system::damages, false).await,
         }
     }
 

@@ -9,16 +9,14 @@ use std::time::Duration;
 
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sea_orm::sqlx::{AssertSqlSafe, Executor};
-use sea_orm::{
-    ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr, RuntimeErr, SqlxPostgresConnector, Statement, TransactionTrait,
-};
+use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction, SqlxPostgresConnector, Statement, TransactionTrait};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::db::TRIES;
 use crate::ddl::{Step, index_text};
 use crate::dialect::Dialect;
-use crate::dialect::postgres::{decode, encode, fault};
+use crate::dialect::postgres::{decode, encode, fault, of_driver};
 use crate::fault::Fault;
 use crate::sql::{Decode, Sql};
 use crate::tx::Tx;
@@ -33,6 +31,8 @@ const APART: u32 = 4;
 const WAIT: Duration = Duration::from_secs(5);
 /// How long one statement may take, in milliseconds.
 const STATEMENT_TIMEOUT: &str = "60000";
+/// How long one statement may wait for a lock, in milliseconds: a request behind a table that is held is told that it is busy.
+const LOCK_TIMEOUT: &str = "8000";
 /// What keeps a change of the structure from waiting: those who come later wait behind it.
 const SHORT_LOCKS: &str = "SET LOCAL lock_timeout = '100ms'";
 /// How often a change of the structure asks for its locks again: for half a minute.
@@ -117,6 +117,7 @@ impl Pool {
         let mut options: PgConnectOptions = url.parse().map_err(gone)?;
         options = options.statement_cache_capacity(512).options([
             ("statement_timeout", STATEMENT_TIMEOUT),
+            ("lock_timeout", LOCK_TIMEOUT),
             ("idle_in_transaction_session_timeout", "60000"),
             ("timezone", "UTC"),
         ]);
@@ -219,12 +220,12 @@ impl Pool {
     pub(super) async fn build_index(&self, step: &Step) -> Result<(), Fault> {
         let Step::CreateIndex { name, .. } = step else { return Ok(()) };
         let _slot = self.slot().await?;
-        let wrong = |error: sea_orm::sqlx::Error| fault(&DbErr::Exec(RuntimeErr::SqlxError(error.into())));
+        let wrong = |error: sea_orm::sqlx::Error| of_driver(&error);
         let mut connection = self.connection.get_postgres_connection_pool().acquire().await.map_err(wrong)?;
         let gone = format!("DROP INDEX CONCURRENTLY IF EXISTS \"{name}\"");
         // An index takes as long as its table is large; afterwards the connection is as it was.
         let mut made = Ok(());
-        for text in ["SET statement_timeout = 0".to_owned(), gone.clone(), index_text(Dialect::Postgres, step, true)] {
+        for text in ["SET statement_timeout = 0; SET lock_timeout = 0".to_owned(), gone.clone(), index_text(Dialect::Postgres, step, true)] {
             made = connection.execute(AssertSqlSafe(text)).await.map(drop).map_err(wrong);
             if made.is_err() {
                 break;
@@ -233,7 +234,8 @@ impl Pool {
         if made.is_err() {
             connection.execute(AssertSqlSafe(gone)).await.map_err(wrong)?;
         }
-        connection.execute(AssertSqlSafe(format!("SET statement_timeout = {STATEMENT_TIMEOUT}"))).await.map_err(wrong)?;
+        let as_before = format!("SET statement_timeout = {STATEMENT_TIMEOUT}; SET lock_timeout = {LOCK_TIMEOUT}");
+        connection.execute(AssertSqlSafe(as_before)).await.map_err(wrong)?;
         made
     }
 

@@ -10,11 +10,13 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use rusqlite::functions::{Aggregate, Context, FunctionFlags};
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
 
+use crate::db::deadline::{Deadline, LIMIT};
+use crate::db::functions;
 use crate::dialect::sqlite::fault;
 use crate::fault::Fault;
 use crate::tx::{Guard, Tx};
@@ -96,25 +98,31 @@ pub(super) struct Lanes {
     threads: usize,
     /// Work that was given to the writer and is not answered.
     unanswered: Arc<AtomicUsize>,
+    path: Option<PathBuf>,
 }
 
 impl Lanes {
     /// Opens a file, or a database in memory, and starts its threads.
     pub(super) fn open(path: Option<PathBuf>) -> Result<Self, Fault> {
+        Self::open_within(path, LIMIT)
+    }
+
+    fn open_within(path: Option<PathBuf>, limit: Duration) -> Result<Self, Fault> {
         let connection = connect(path.as_deref(), true)?;
         let (writer, inbox) = sync_channel(QUEUE);
         let unanswered = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&unanswered);
         spawn("store-writer", move || write_loop(connection, &inbox, &counted))?;
-        let Some(path) = path else { return Ok(Self { writer, readers: None, threads: 0, unanswered }) };
+        let Some(path) = path else { return Ok(Self { writer, readers: None, threads: 0, unanswered, path: None }) };
         let (readers, inbox) = sync_channel(QUEUE);
         let inbox = Arc::new(Mutex::new(inbox));
         let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8);
         for index in 0..threads {
             let (connection, inbox) = (connect(Some(&path), false)?, Arc::clone(&inbox));
-            spawn(&format!("store-reader-{index}"), move || read_loop(connection, &inbox))?;
+            let deadline = Deadline::over(&connection, limit)?;
+            spawn(&format!("store-reader-{index}"), move || read_loop(connection, &deadline, &inbox))?;
         }
-        Ok(Self { writer, readers: Some(readers), threads, unanswered })
+        Ok(Self { writer, readers: Some(readers), threads, unanswered, path: Some(path) })
     }
 
     pub(super) async fn read<T, E, F>(&self, work: F) -> Result<T, E>
@@ -167,6 +175,22 @@ impl Lanes {
         answer.await.unwrap_or_else(|_| Err(Fault::Gone("closed".to_owned())))
     }
 
+    /// What the database says of its own soundness; nothing where all is well.
+    pub(super) async fn damages(&self) -> Result<Vec<String>, Fault> {
+        // A connection of its own: a large file takes longer than a question may.
+        let Some(path) = self.path.clone() else { return Ok(Vec::new()) };
+        let looked = tokio::task::spawn_blocking(move || {
+            let connection = connect(Some(&path), false)?;
+            let told = |sql: &str| -> rusqlite::Result<Vec<String>> { connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect() };
+            match told("PRAGMA integrity_check(20)") {
+                Ok(lines) => Ok(lines.into_iter().filter(|line| line != "ok").collect()),
+                // Damaged so that it cannot even be looked over.
+                Err(error) => Ok(vec![error.to_string()]),
+            }
+        });
+        looked.await.unwrap_or_else(|error| Err(Fault::Panicked(error.to_string())))
+    }
+
     pub(super) fn close(&self) {
         // A full queue drains first; nobody can be told more than that.
         let _closed = self.writer.send(Message::Stop);
@@ -203,79 +227,15 @@ fn connect(path: Option<&Path>, writer: bool) -> Result<Connection, Fault> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     // Plans do not depend on the values of parameters: else every binding throws the prepared statement away.
     connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(|error| fault(&error))?;
-    connection
-        .create_aggregate_function("exact_sum", 1, FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC, ExactSum)
-        .map_err(|error| fault(&error))?;
-    functions(&connection).map_err(|error| fault(&error))?;
+    functions::add(&connection).map_err(|error| fault(&error))?;
     Ok(connection)
-}
-
-/// Functions of days that SQLite lacks; days are counted from the common era.
-fn functions(connection: &Connection) -> rusqlite::Result<()> {
-    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
-    connection.create_aggregate_function("exact_median", 1, flags, Median)?;
-    connection.create_scalar_function("local_day", 2, flags, |context| {
-        let (micros, zone) = (context.get::<Option<i64>>(0)?, context.get::<String>(1)?);
-        let day = micros.and_then(chrono::DateTime::from_timestamp_micros).map(|moment| {
-            let zone: chrono_tz::Tz = zone.parse().unwrap_or(chrono_tz::UTC);
-            chrono::Datelike::num_days_from_ce(&moment.with_timezone(&zone).date_naive())
-        });
-        Ok(day)
-    })?;
-    connection.create_scalar_function("bucket_day", 2, flags, |context| {
-        let (unit, day) = (context.get::<String>(0)?, context.get::<Option<i32>>(1)?);
-        let day = day.and_then(chrono::NaiveDate::from_num_days_from_ce_opt);
-        let start = day.and_then(|day| crate::select::aggregate::bucket_start(&unit, day));
-        Ok(start.map(|day| chrono::Datelike::num_days_from_ce(&day)))
-    })
-}
-
-/// The middle of whole numbers, ten times: the mean of the two middle ones where they are even.
-struct Median;
-
-impl Aggregate<Vec<i64>, Option<String>> for Median {
-    fn init(&self, _: &mut Context<'_>) -> rusqlite::Result<Vec<i64>> {
-        Ok(Vec::new())
-    }
-
-    fn step(&self, context: &mut Context<'_>, numbers: &mut Vec<i64>) -> rusqlite::Result<()> {
-        numbers.extend(context.get::<Option<i64>>(0)?);
-        Ok(())
-    }
-
-    fn finalize(&self, _: &mut Context<'_>, numbers: Option<Vec<i64>>) -> rusqlite::Result<Option<String>> {
-        let mut numbers = numbers.unwrap_or_default();
-        numbers.sort_unstable();
-        let (low, high) = (numbers.get(numbers.len().saturating_sub(1) / 2), numbers.get(numbers.len() / 2));
-        Ok(low.zip(high).map(|(low, high)| ((i128::from(*low) + i128::from(*high)) * 5).to_string()))
-    }
-}
-
-/// A sum of whole numbers that cannot overflow: a number while it fits, else its digits.
-struct ExactSum;
-
-impl Aggregate<Option<i128>, Option<String>> for ExactSum {
-    fn init(&self, _: &mut Context<'_>) -> rusqlite::Result<Option<i128>> {
-        Ok(None)
-    }
-
-    fn step(&self, context: &mut Context<'_>, sum: &mut Option<i128>) -> rusqlite::Result<()> {
-        if let Some(number) = context.get::<Option<i64>>(0)? {
-            *sum = Some(sum.unwrap_or_default().saturating_add(i128::from(number)));
-        }
-        Ok(())
-    }
-
-    fn finalize(&self, _: &mut Context<'_>, sum: Option<Option<i128>>) -> rusqlite::Result<Option<String>> {
-        Ok(sum.flatten().map(|sum| sum.to_string()))
-    }
 }
 
 fn run(connection: &Connection, sql: &str) -> Result<(), Fault> {
     connection.prepare_cached(sql).and_then(|mut statement| statement.execute([])).map(drop).map_err(|error| fault(&error))
 }
 
-fn read_loop(connection: Connection, inbox: &Mutex<Receiver<Message>>) {
+fn read_loop(connection: Connection, deadline: &Arc<Deadline>, inbox: &Mutex<Receiver<Message>>) {
     let connection = Rc::new(connection);
     loop {
         let message = match inbox.lock() {
@@ -284,11 +244,13 @@ fn read_loop(connection: Connection, inbox: &Mutex<Receiver<Message>>) {
         };
         match message {
             Ok(Message::Work(mut work)) => {
-                let tx = Tx::sqlite(Rc::clone(&connection), Guard::Savepoints, None);
+                let tx = Tx::reading(Rc::clone(&connection), Arc::clone(deadline));
+                deadline.begin();
                 let outcome = run(&connection, "BEGIN");
                 if outcome.is_ok() {
                     work.run(&tx);
                     tx.end();
+                    deadline.begin();
                     let _ended = run(&connection, "COMMIT");
                     if !connection.is_autocommit() {
                         let _undone = run(&connection, "ROLLBACK");
@@ -297,6 +259,7 @@ fn read_loop(connection: Connection, inbox: &Mutex<Receiver<Message>>) {
                 work.answer(outcome);
             }
             Ok(Message::Backup(path, sender)) => {
+                deadline.begin();
                 let outcome = backup(&connection, &path);
                 let _unsent = sender.send(outcome);
             }
@@ -487,6 +450,53 @@ mod tests {
         assert_eq!(kept.len(), 13);
         lanes.close();
     }
+
+    /// A question without an end holds no reader: it is ended, and the next one is answered.
+    #[tokio::test]
+    async fn a_question_that_takes_too_long_is_ended() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let lanes = Lanes::open_within(Some(folder.path().join("a.sqlite")), Duration::from_millis(200)).expect("a database");
+        let endless = |tx: &Tx| {
+            let mut sql = tx.sql();
+            sql.push("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n");
+            tx.query(&sql, &[crate::sql::Decode::Plain(Storage::Int)])
+        };
+        let short = |tx: &Tx| {
+            let mut sql = tx.sql();
+            sql.push("SELECT 7");
+            tx.query(&sql, &[crate::sql::Decode::Plain(Storage::Int)])
+        };
+        for _ in 0..12 {
+            assert_eq!(lanes.read(endless).await, Err(Fault::Busy));
+        }
+        assert_eq!(lanes.read(short).await, Ok(vec![vec![Value::Int(7)]]));
+        lanes.close();
+    }
+
+    /// A page that was overwritten is named.
+    #[tokio::test]
+    async fn a_damaged_file_is_told() {
+        use std::io::{Seek, SeekFrom, Write};
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.sqlite");
+        let lanes = Lanes::open(Some(path.clone())).expect("a database");
+        lanes.write(crate::system::migrate).await.expect("tables");
+        lanes.write(|tx| tx.put(&IDEMPOTENCY, &(0..500).map(key).collect::<Vec<_>>())).await.expect("rows");
+        assert_eq!(lanes.damages().await, Ok(Vec::new()));
+        lanes.close();
+        let whole = Connection::open(&path).expect("the file");
+        whole.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").expect("all is in the file");
+        let (pages, size): (u32, u32) =
+            whole.query_row("SELECT * FROM pragma_page_count, pragma_page_size", [], |row| Ok((row.get(0)?, row.get(1)?))).expect("pages");
+        drop(whole);
+        let mut file = std::fs::File::options().write(true).open(&path).expect("the file");
+        file.seek(SeekFrom::Start(u64::from(pages - 2) * u64::from(size))).expect("a place");
+        file.write_all(&vec![0xA5; size as usize * 2]).expect("written");
+        let lanes = Lanes::open(Some(path)).expect("it opens");
+        assert_ne!(lanes.damages().await, Ok(Vec::new()));
+        lanes.close();
+    }
+
     /// What an older program counted while tables were empty must not decide how they are read when they are full.
 
     #[tokio::test]

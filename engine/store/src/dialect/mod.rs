@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use model::{Storage, Value};
 
+use crate::ddl::Keyed;
 use crate::sql::Sql;
 use crate::tx::Lock;
 
@@ -67,6 +68,39 @@ impl Dialect {
             (Self::Sqlite, true) => " DESC",
             (Self::Postgres, false) => " ASC NULLS FIRST",
             (Self::Postgres, true) => " DESC NULLS LAST",
+        }
+    }
+
+    /// A column of an index. The indexes of PostgreSQL hold no more than a few hundred letters of a text: one that is looked
+    /// for as a whole stands there by two hashes of it.
+    pub(crate) fn write_key(self, sql: &mut Sql, column: &str, keyed: Keyed) {
+        match (self, keyed) {
+            (Self::Postgres, Keyed::Whole) => {
+                sql.push("hashtextextended(").name(column).push(", 0), hashtextextended(").name(column).push(", 1)");
+            }
+            (_, Keyed::Rising) | (Self::Sqlite, Keyed::Whole) => {
+                sql.name(column).push(self.direction(false));
+            }
+            (_, Keyed::Falling) => {
+                sql.name(column).push(self.direction(true));
+            }
+        }
+    }
+
+    /// What tells indexes of the same columns apart by their names.
+    pub(crate) fn key_suffix(self, keyed: Keyed) -> &'static str {
+        match (self, keyed) {
+            (_, Keyed::Rising) | (Self::Sqlite, Keyed::Whole) => "",
+            (_, Keyed::Falling) => "_d",
+            (Self::Postgres, Keyed::Whole) => "_h",
+        }
+    }
+
+    /// Whether a folded text that stands in an index is looked for by its hash, which the index then is asked for.
+    pub(crate) fn hashes_keys(self) -> bool {
+        match self {
+            Self::Sqlite => false,
+            Self::Postgres => true,
         }
     }
 

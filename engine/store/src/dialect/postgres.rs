@@ -7,7 +7,7 @@ use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use model::{Storage, Value};
 use rust_decimal::Decimal;
 use sea_orm::sqlx::{Row, postgres::PgRow};
-use sea_orm::{DbErr, sea_query, sqlx};
+use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr, sea_query, sqlx};
 use uuid::Uuid;
 
 use crate::fault::Fault;
@@ -107,25 +107,83 @@ fn list(json: Option<serde_json::Value>, read: impl Fn(&str) -> Option<Value>) -
 
 /// What went wrong, in the store's words.
 pub(crate) fn fault(error: &DbErr) -> Fault {
-    let text = error.to_string();
-    let code = match error {
-        DbErr::Exec(sea_orm::RuntimeErr::SqlxError(error)) | DbErr::Query(sea_orm::RuntimeErr::SqlxError(error)) => {
-            error.as_database_error().and_then(|error| error.code()).map(|code| code.to_string())
+    match error {
+        DbErr::Conn(RuntimeErr::SqlxError(error)) | DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
+            of_driver(error)
         }
-        _ => None,
-    };
-    match code.as_deref() {
-        Some("40001" | "40P01") => Fault::Collision,
-        Some("23505") => Fault::Unique(text),
-        Some("53100") => Fault::Full,
-        Some("55P03" | "53300" | "57014") => Fault::Busy,
-        Some("57P01" | "57P02" | "57P03") => Fault::Gone(text),
-        Some(_) => Fault::Sql(text),
-        None if matches!(error, DbErr::Conn(_) | DbErr::ConnectionAcquire(_)) || is_connection(&text) => Fault::Gone(text),
-        None => Fault::Sql(text),
+        DbErr::ConnectionAcquire(ConnAcquireErr::Timeout) => Fault::Busy,
+        DbErr::Conn(_) | DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed) => Fault::Gone(error.to_string()),
+        _ => Fault::Sql(error.to_string()),
     }
 }
 
-fn is_connection(text: &str) -> bool {
-    ["onnection", "closed", "pool timed out", "broken pipe", "unexpected end of file"].iter().any(|word| text.contains(word))
+/// What the driver says: by the kind of its error, never by its words, which the server says in its own language.
+pub(crate) fn of_driver(error: &sqlx::Error) -> Fault {
+    let text = error.to_string();
+    match error {
+        sqlx::Error::Database(told) => of_state(told.code().as_deref().unwrap_or_default(), text),
+        // A connection that broke off, whatever of the protocol was under way.
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
+            Fault::Gone(text)
+        }
+        // Asked again and again already, as long as a request may wait.
+        sqlx::Error::PoolTimedOut => Fault::Busy,
+        _ => Fault::Sql(text),
+    }
+}
+
+/// What a code of the standard means: the first two characters are its class.
+fn of_state(code: &str, text: String) -> Fault {
+    match code {
+        "40001" | "40P01" => Fault::Collision,
+        "23505" => Fault::Unique(text),
+        "53100" => Fault::Full,
+        // A lock, a statement's time, a shortage of connections or memory.
+        "55P03" | "57014" => Fault::Busy,
+        // Shut down, starting up, idle for too long.
+        "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => Fault::Gone(text),
+        code => match code.get(..2) {
+            Some("08") => Fault::Gone(text),
+            Some("53") => Fault::Busy,
+            Some(_) | None => Fault::Sql(text),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_gone_is_told_by_the_kind_of_error() {
+        let broken = |kind: io::ErrorKind| sqlx::Error::Io(io::Error::new(kind, "unbekannt"));
+        let gone = [
+            broken(io::ErrorKind::UnexpectedEof),
+            broken(io::ErrorKind::ConnectionRefused),
+            broken(io::ErrorKind::ConnectionReset),
+            sqlx::Error::Protocol("expected to read 5 bytes, got 0 bytes at EOF".to_owned()),
+            sqlx::Error::PoolClosed,
+            sqlx::Error::WorkerCrashed,
+        ];
+        for error in gone {
+            let told = error.to_string();
+            assert!(matches!(fault(&DbErr::Query(RuntimeErr::SqlxError(error.into()))), Fault::Gone(_)), "{told}");
+        }
+        assert_eq!(fault(&DbErr::Conn(RuntimeErr::SqlxError(sqlx::Error::PoolTimedOut.into()))), Fault::Busy);
+        assert!(matches!(fault(&DbErr::Exec(RuntimeErr::SqlxError(sqlx::Error::RowNotFound.into()))), Fault::Sql(_)));
+    }
+
+    #[test]
+    fn codes_mean_what_their_class_means() {
+        let told = |code: &str| of_state(code, String::new());
+        for code in ["08006", "08P01", "57P01", "57P02", "57P03"] {
+            assert_eq!(told(code), Fault::Gone(String::new()), "{code}");
+        }
+        for code in ["53300", "53200", "55P03", "57014"] {
+            assert_eq!(told(code), Fault::Busy, "{code}");
+        }
+        assert_eq!((told("53100"), told("40P01"), told("42703")), (Fault::Full, Fault::Collision, Fault::Sql(String::new())));
+    }
 }

@@ -101,7 +101,10 @@ pub(crate) fn fault(error: &rusqlite::Error) -> Fault {
     match error {
         rusqlite::Error::SqliteFailure(failure, message) => match failure.code {
             ErrorCode::DiskFull => Fault::Full,
-            ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Fault::Busy,
+            // A question that took too long was interrupted.
+            ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::OperationInterrupted => Fault::Busy,
+            // A file that may not grow any more: a limit, a quota.
+            ErrorCode::SystemIoFailure if failure.extended_code == rusqlite::ffi::SQLITE_IOERR_WRITE => Fault::Full,
             ErrorCode::ConstraintViolation => Fault::Unique(message.clone().unwrap_or_default()),
             ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt => {
                 Fault::Gone(error.to_string())

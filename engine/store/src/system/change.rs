@@ -207,6 +207,17 @@ pub fn number(tx: &Tx) -> Result<(), Fault> {
 }
 
 impl Tx {
+    /// When the newest change was made; none where there is none.
+    ///
+    /// # Errors
+    /// Where the database cannot.
+    pub fn newest_moment(&self) -> Result<Option<DateTime<Utc>>, Fault> {
+        let mut sql = self.sql();
+        sql.push("SELECT max(\"at\") FROM \"sys_change\"");
+        let rows = self.query(&sql, &[Decode::Plain(Storage::Timestamp)])?;
+        Ok(rows.first().and_then(|row| row.first()).and_then(Value::as_timestamp))
+    }
+
     /// The number of the newest change.
     ///
     /// # Errors

@@ -207,3 +207,16 @@ impl Tx {
         self.execute(&sql)
     }
 }
+
+/// What PostgreSQL knows of its own damages: pages whose checksum was wrong, indexes that cannot be used.
+pub(crate) fn damages(tx: &Tx) -> Result<Vec<String>, Fault> {
+    let mut sql = tx.sql();
+    sql.push(
+        "SELECT CAST(checksum_failures AS text) || ' pages with a wrong checksum' FROM pg_stat_database
+         WHERE datname = current_database() AND checksum_failures > 0
+         UNION ALL SELECT 'the index ' || CAST(c.relname AS text) || ' cannot be used' FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid
+         WHERE c.relnamespace = CAST(current_schema() AS regnamespace) AND NOT i.indisvalid",
+    );
+    let rows = tx.query(&sql, &[Decode::Plain(Storage::Text)])?;
+    Ok(rows.into_iter().filter_map(|row| row.first().and_then(Value::as_text).map(str::to_owned)).collect())
+}
