@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use model::{Cells, EntityDef, Value};
 use rules::policy::Grants;
-use rules::query::Params;
-use store::{Lock, Tx};
+use rules::query::{Column, Leaf, Params, Path, Predicate, Test};
+use store::{Binned, Lock, Select, Tx};
 use uuid::Uuid;
 
 use crate::Engine;
@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::published::Published;
 use crate::records::Channel;
 use crate::records::lookup::is_live;
+use crate::records::slice::Writer;
 
 /// What is kept of a person between requests.
 #[derive(Clone)]
@@ -214,6 +215,31 @@ pub(crate) fn person_in(tx: &Tx, app: &Published, user: Uuid) -> Result<Option<P
         zone,
         cells,
     }))
+}
+
+/// Whether a record of `core.user` is a person who may sign in and administers; false of any other record.
+pub(crate) fn administers(def: &EntityDef, cells: &Cells) -> bool {
+    let cell = |name: &str| def.slot(name).and_then(|slot| cells.get(slot));
+    def.name.as_str() == "core.user"
+        && cell("active").and_then(Value::as_bool) != Some(false)
+        && cell("roles").map_or(&[][..], Value::items).iter().any(|role| role.as_text() == Some(ADMIN))
+}
+
+/// Whether somebody but these people administers.
+pub(crate) fn others_administer(w: &Writer<'_>, but: &[Uuid]) -> Result<bool, Error> {
+    let Some(def) = w.app.schema.find("core.user") else { return Ok(true) };
+    // Two administrators who leave at once would each count the other.
+    w.tx.lock_key("administrators")?;
+    let leaf = |name: &str, test: Test, negated: bool| {
+        let field = def.find(name)?;
+        Some(Predicate::Leaf(Leaf { path: Path::own(def.id, field.id), column: Column::Slot(field.slot()?), test, negated }))
+    };
+    let leaves = [leaf("roles", Test::Has(Value::text(ADMIN)), false), leaf("active", Test::Equal(Value::Bool(false)), true)];
+    let predicate = Predicate::all(leaves.into_iter().flatten().collect());
+    let limit = u32::try_from(but.len()).unwrap_or(u32::MAX).saturating_add(1);
+    let query = Select { limit, slots: def.slot("id").into_iter().collect(), ..Select::of(def.id, predicate, Binned::Live) };
+    let found = w.tx.select(&w.app.schema, &query)?;
+    Ok(found.iter().any(|row| !id(def, &row.cells, "id").is_some_and(|id| but.contains(&id))))
 }
 
 /// Rights that were compiled under one revision, each with the facts that it was compiled from.

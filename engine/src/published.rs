@@ -23,6 +23,8 @@ use crate::publish::Apps;
 use crate::records::duplicates::DuplicatePlan;
 use crate::titles::Title;
 
+mod stored;
+
 /// A workspace's documents, compiled at one revision.
 #[derive(Debug)]
 pub struct Published {
@@ -338,6 +340,7 @@ impl Compiling<'_> {
     fn entity(&mut self, def: &EntityDef) -> EntityPlan {
         let at = format!("/{}/entities/{}", def.name.app(), def.name.bare());
         let app = def.name.app();
+        self.faults.extend(stored::faults(def, &at));
         let title = Title::compile(self.schema, def, &format!("{at}/title"), &mut self.faults);
         let fields = def.fields.iter().map(|field| self.field(def, field)).collect();
         let rules = def.doc.rules.iter().filter_map(|(name, rule)| self.rule(def, app, name, rule, &format!("{at}/rules/{name}"))).collect();
@@ -483,13 +486,8 @@ impl Compiling<'_> {
             .collect();
         for (name, key) in &def.doc.unique {
             let fields: Vec<FieldId> = key.fields.iter().filter_map(|field| def.find(field.as_str())).map(|field| field.id).collect();
-            let filter = match &key.filter {
-                Some(filter) => match self.filter(def.id, filter, &format!("{at}/unique/{name}/where")) {
-                    Some(filter) => Some(filter),
-                    None => continue,
-                },
-                None => None,
-            };
+            let filter = key.filter.as_ref().map(|filter| self.filter(def.id, filter, &format!("{at}/unique/{name}/where")).ok_or(()));
+            let Ok(filter) = filter.transpose() else { continue };
             let period = key.period.as_ref().and_then(|[from, until]| Some((def.find(from.as_str())?.id, def.find(until.as_str())?.id)));
             plans.push(UniquePlan { name: Some(name.clone()), fields, period, filter, message: key.message.clone() });
         }

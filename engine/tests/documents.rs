@@ -124,3 +124,31 @@ fn faults_of_scripts_are_told_with_file_line_and_column() {
         ]
     );
 }
+
+#[test]
+fn what_depends_on_the_clock_is_in_no_key_and_no_index() {
+    let files: BTreeMap<String, Vec<u8>> = [
+        ("app.json", r#"{"name": "shop", "version": "1.0.0", "requires": {"core": "^1"}}"#),
+        (
+            "entities/deal.json",
+            r#"{"title": "{{ name }}", "fields": {"name": {"kind": "text"}, "due": {"kind": "date"},
+                "left": {"kind": "formula", "result": "integer", "expr": "days_between(today(), due)", "unique": true},
+                "age": {"kind": "formula", "result": "integer", "expr": "days_between(due, today())"}},
+              "unique": {"once": {"fields": ["name", "age"]}}, "indexes": [["name", "-age"]]}"#,
+        ),
+    ]
+    .into_iter()
+    .map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec()))
+    .collect();
+    let faults = match engine::packages::read_files(files) {
+        Ok(package) => examine_package(&package),
+        Err(Error::Documents(faults)) => faults,
+        Err(other) => panic!("{other}"),
+    };
+    let places: Vec<&str> = faults.iter().filter(|fault| fault.severity == Severity::Error).map(|fault| fault.pointer.as_str()).collect();
+    let wanted = ["/entities/deal/fields/left/unique", "/entities/deal/unique/once/fields/1", "/entities/deal/indexes/0/1"];
+    for place in wanted {
+        assert!(places.contains(&place), "{place} in {:#?}", told(&faults));
+    }
+    assert_eq!(places.len(), wanted.len(), "{:#?}", told(&faults));
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use model::doc::{DepartmentMode, OwnerMode};
 use model::field::Role;
-use model::{Code, FieldDef, FieldId, Message, Value, Violation};
+use model::{Cells, Code, EntityDef, FieldDef, FieldId, Message, Slot, Value, Violation};
 use rules::query::{Path, Predicate};
 use store::{Binned, Lock, Select};
 use uuid::Uuid;
@@ -153,7 +153,15 @@ fn copies(w: &Writer<'_>, slice: &Slice<'_>, row: &mut Row) -> Result<(), Error>
     let def = slice.def;
     for field in &def.fields {
         let Some(plan) = &slice.plan.field(field.id).fill else { continue };
-        if row.sent.contains(&field.id) || !triggered(slice, row, &plan.when) {
+        if row.sent.contains(&field.id) {
+            if plan.keep_edits && row.changed(def, field.id) {
+                // A form sends what it was shown: the same as would be copied is no edit.
+                let is_copy = gives(w, slice, plan, &row.after, field)?;
+                mark(def, field, row, is_copy);
+            }
+            continue;
+        }
+        if !triggered(slice, row, &plan.when) {
             continue;
         }
         if row.doing == Doing::Update && plan.keep_edits && edited(w, slice, row, field, plan)? {
@@ -162,23 +170,46 @@ fn copies(w: &Writer<'_>, slice: &Slice<'_>, row: &mut Row) -> Result<(), Error>
         let after = row.after.clone();
         let value = source_value(w, slice, plan, &after)?;
         fit_copy(slice, field, value, row);
+        if plan.keep_edits {
+            mark(def, field, row, true);
+        }
     }
     Ok(())
+}
+
+/// The slot that tells whether a field's value is the one that was copied into it.
+fn mark_of(def: &EntityDef, field: &FieldDef) -> Option<Slot> {
+    def.fields.iter().find(|mark| mark.copied.as_ref() == Some(&field.name)).and_then(FieldDef::slot)
+}
+
+fn mark(def: &EntityDef, field: &FieldDef, row: &mut Row, is_copy: bool) {
+    if let Some(cell) = mark_of(def, field).and_then(|slot| row.after.get_mut(slot)) {
+        *cell = Value::Bool(is_copy);
+    }
+}
+
+/// Whether a record's value is what its source gives for it.
+fn gives(w: &Writer<'_>, slice: &Slice<'_>, plan: &FillPlan, record: &Cells, field: &FieldDef) -> Result<bool, Error> {
+    let given = money::entered(&source_value(w, slice, plan, record)?);
+    Ok(money::entered(field.cells(record)).order(&given) == Some(std::cmp::Ordering::Equal))
 }
 
 fn triggered(slice: &Slice<'_>, row: &Row, when: &BTreeSet<FieldId>) -> bool {
     when.iter().any(|field| row.changed(slice.def, *field))
 }
 
-/// Whether a person changed the value since it was filled: it is not what its source gives for the record as it was.
+/// Whether a person changed the value since it was filled. What the source gives may be another value by now.
 fn edited(w: &Writer<'_>, slice: &Slice<'_>, row: &Row, field: &FieldDef, plan: &FillPlan) -> Result<bool, Error> {
     let Some(before) = &row.before else { return Ok(false) };
     let was = money::entered(field.cells(before));
     if was.is_null() {
         return Ok(false);
     }
-    let filled = money::entered(&source_value(w, slice, plan, before)?);
-    Ok(was.order(&filled) != Some(std::cmp::Ordering::Equal))
+    match mark_of(slice.def, field).and_then(|slot| before.get(slot)).and_then(Value::as_bool) {
+        Some(is_copy) => Ok(!is_copy),
+        // Written before anything was noted of it.
+        None => Ok(!gives(w, slice, plan, before, field)?),
+    }
 }
 
 /// The cells that a source gives for a record.

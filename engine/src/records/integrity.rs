@@ -11,6 +11,7 @@ use store::{Binned, Lock, Select};
 use uuid::Uuid;
 
 use crate::error::Error;
+use crate::people::{administers, others_administer};
 use crate::published::UniquePlan;
 use crate::records::likeness;
 use crate::records::lookup::is_live;
@@ -20,8 +21,36 @@ use crate::records::submission::Channel;
 /// Checks all rows.
 pub(crate) fn check(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error> {
     references(w, slice)?;
+    administered(w, slice)?;
     unique_only(w, slice)?;
     likeness::check(w, slice)
+}
+
+/// Nobody takes the last administrator from a workspace: it could be mended from the command line alone.
+fn administered(w: &Writer<'_>, slice: &mut Slice<'_>) -> Result<(), Error> {
+    if w.cx.caller.user().is_none() {
+        return Ok(());
+    }
+    let def = slice.def;
+    let leaves = |row: &Row| row.before.as_ref().is_some_and(|before| administers(def, before) && !administers(def, &row.after));
+    let leaving: Vec<Uuid> = slice.well().filter(|row| leaves(row)).map(|row| row.id).collect();
+    let comes = || slice.well().any(|row| administers(def, &row.after));
+    if leaving.is_empty() || comes() || others_administer(w, &leaving)? {
+        return Ok(());
+    }
+    for row in slice.rows.iter_mut().filter(|row| leaving.contains(&row.id)) {
+        let name = if def.find("roles").is_some_and(|roles| row.changed(def, roles.id)) { "roles" } else { "active" };
+        row.faults.push(Violation::of_field(name, Code::RuleFailed, Message::new("last_administrator")));
+    }
+    Ok(())
+}
+
+/// Why a record may not go to the bin: with it the workspace would have no administrator.
+pub(crate) fn may_go(w: &Writer<'_>, def: &EntityDef, id: Uuid, cells: &Cells) -> Result<(), Error> {
+    if w.cx.caller.user().is_none() || !administers(def, cells) || others_administer(w, &[id])? {
+        return Ok(());
+    }
+    Err(Error::of(Code::Restricted, Message::new("last_administrator")))
 }
 
 /// Checks uniqueness alone: of a record that comes back.
@@ -173,6 +202,10 @@ fn unique(w: &Writer<'_>, def: &EntityDef, plan: &UniquePlan, rows: &mut [Row]) 
             continue;
         }
         if relevant {
+            if let Some(fault) = backwards(def, plan, row) {
+                row.faults.push(fault);
+                continue;
+            }
             wanted.push((index, key));
         }
     }
@@ -220,8 +253,12 @@ pub(crate) fn unique_key(w: &Writer<'_>, def: &EntityDef, plan: &UniquePlan, cel
     Ok(Some(key))
 }
 
+fn plain_leaf(def: &EntityDef, field: FieldId, slot: Slot, test: Test) -> Leaf {
+    Leaf { path: Path::own(def.id, field), column: Column::Slot(slot), test, negated: false }
+}
+
 fn leaf(def: &EntityDef, field: FieldId, slot: Slot, test: Test) -> Predicate {
-    Predicate::Leaf(Leaf { path: Path::own(def.id, field), column: Column::Slot(slot), test, negated: false })
+    Predicate::Leaf(plain_leaf(def, field, slot, test))
 }
 
 fn bound(w: &Writer<'_>, def: &EntityDef, plan: &UniquePlan) -> Predicate {
@@ -268,18 +305,31 @@ fn taken(
         .collect())
 }
 
-/// Whether another live record with the same key has a period that overlaps; the end of a period is free.
+/// A period that ends before it starts: it would overlap nothing, whatever lies between.
+fn backwards(def: &EntityDef, plan: &UniquePlan, row: &Row) -> Option<Violation> {
+    let (from, until) = plan.period?;
+    let is_backwards = row.value(def, until).order(row.value(def, from)) == Some(std::cmp::Ordering::Less);
+    let ends = def.field(until).name.as_str();
+    (is_backwards && !row.value(def, until).is_null()).then(|| Violation::of_field(ends, Code::OutOfRange, Message::new("ends_before_start")))
+}
+
+/// Whether another live record with the same key has a period that overlaps; the end of a period is free, and one without
+/// an end goes on for ever.
 fn overlaps(w: &Writer<'_>, def: &EntityDef, plan: &UniquePlan, slots: &[Slot], key: &[Value], row: &Row) -> Result<bool, Error> {
     let Some((from, until)) = plan.period else { return Ok(false) };
     let (start, end) = (row.value(def, from).clone(), row.value(def, until).clone());
-    if start.is_null() || end.is_null() {
+    if start.is_null() {
         return Ok(false);
     }
     let slot = |field: FieldId| def.field(field).slot().unwrap_or_default();
     let mut parts: Vec<Predicate> =
         plan.fields.iter().zip(slots).zip(key).map(|((field, slot), value)| leaf(def, *field, *slot, Test::Equal(value.clone()))).collect();
-    parts.push(leaf(def, from, slot(from), Test::Less(end)));
-    parts.push(leaf(def, until, slot(until), Test::Greater(start)));
+    if end.is_null() {
+        parts.push(Predicate::Leaf(Leaf { negated: true, ..plain_leaf(def, from, slot(from), Test::Empty) }));
+    } else {
+        parts.push(leaf(def, from, slot(from), Test::Less(end)));
+    }
+    parts.push(Predicate::any(vec![leaf(def, until, slot(until), Test::Greater(start)), leaf(def, until, slot(until), Test::Empty)]));
     parts.push(bound(w, def, plan));
     let query = Select { limit: 2, slots: def.slot("id").into_iter().collect(), ..Select::of(def.id, Predicate::all(parts), Binned::Live) };
     let id_slot = def.slot("id").unwrap_or_default();
@@ -291,12 +341,16 @@ fn overlaps(w: &Writer<'_>, def: &EntityDef, plan: &UniquePlan, slots: &[Slot], 
 fn overlaps_sibling(def: &EntityDef, plan: &UniquePlan, slots: &[Slot], key: &[Value], rows: &[Row], index: usize) -> bool {
     let Some((from, until)) = plan.period else { return false };
     let Some(row) = rows.get(index) else { return false };
-    let before = |a: &Value, b: &Value| a.order(b) == Some(std::cmp::Ordering::Less) && !a.is_null();
     rows.iter().take(index).filter(|other| other.is_well()).any(|other| {
         slots.iter().zip(key).all(|(slot, value)| other.after.get(*slot) == Some(value))
-            && before(other.value(def, from), row.value(def, until))
-            && before(row.value(def, from), other.value(def, until))
+            && begins_before(other.value(def, from), row.value(def, until))
+            && begins_before(row.value(def, from), other.value(def, until))
     })
+}
+
+/// Whether what starts then starts before the end of something else; without an end that goes on for ever.
+pub(crate) fn begins_before(start: &Value, end: &Value) -> bool {
+    !start.is_null() && (end.is_null() || start.order(end) == Some(std::cmp::Ordering::Less))
 }
 
 /// What is told of a record that does not differ.

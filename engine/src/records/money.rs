@@ -24,8 +24,12 @@ pub(crate) fn is_varying(field: &FieldDef) -> bool {
 
 /// The value that a person entered: of varying money the amount, not its base.
 pub(crate) fn entered(cells: &[Value]) -> Value {
-    let index = if cells.len() > CURRENCY { AMOUNT } else { 0 };
-    cells.get(index).cloned().unwrap_or_default()
+    match cells {
+        [_, amount @ Value::Decimal(_), _, ..] => amount.clone(),
+        // What is no such money has its value first, whatever else is kept beside it.
+        [value, ..] => value.clone(),
+        [] => Value::Null,
+    }
 }
 
 /// Fills currencies and base amounts.

@@ -14,11 +14,11 @@ use crate::records::slice::{Awaited, Doing, Moving, Row, Slice, Writer};
 use crate::records::submission::Channel;
 
 /// Puts the stage that a row moves to into its cells, after mapping it where the record changes its pipeline.
-pub(crate) fn begin(w: &Writer<'_>, slice: &mut Slice<'_>) {
+pub(crate) fn begin(slice: &mut Slice<'_>) {
     let (def, plan) = (slice.def, slice.plan);
     for row in slice.rows.iter_mut().filter(|row| row.goes_on()) {
         for stages in &plan.stages {
-            switch(w, def, stages, row);
+            switch(def, stages, row);
         }
         let Some(mut moving) = row.moving.take() else { continue };
         let field = def.field(moving.field);
@@ -42,7 +42,7 @@ pub(crate) fn begin(w: &Writer<'_>, slice: &mut Slice<'_>) {
 }
 
 /// A record whose pipeline changes goes to the stage that the `switch` of either pipeline says.
-fn switch(w: &Writer<'_>, def: &model::EntityDef, stages: &StagePlan, row: &mut Row) {
+fn switch(def: &model::EntityDef, stages: &StagePlan, row: &mut Row) {
     let (Some(by), Some(before)) = (stages.by, row.before.clone()) else { return };
     if row.doing != Doing::Update || !row.changed(def, by) {
         return;
@@ -57,7 +57,6 @@ fn switch(w: &Writer<'_>, def: &model::EntityDef, stages: &StagePlan, row: &mut 
     };
     if let Some(target) = target {
         set_cells(def, def.field(stages.field), vec![Value::text(target.as_str())], &mut row.after);
-        let _unused = w;
     }
 }
 

@@ -52,6 +52,7 @@ pub(crate) fn delete(w: &Writer<'_>, entity: EntityId, id: Uuid, version: Option
     {
         return Err(Error::of(Code::Locked, Message::new("locked")));
     }
+    integrity::may_go(w, def, id, &before)?;
     crate::approvals::lock::check_delete(w, def, &[id])?;
     crate::automations::raise::before_removal(w, def, id, Op::Deleted, &before)?;
     let set = w.cx.change_set.or(w.log.borrow().change_set).unwrap_or_else(|| w.cx.new_id());

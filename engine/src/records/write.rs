@@ -56,7 +56,7 @@ fn through_the_list(w: &Writer<'_>, slice: &mut Slice<'_>, sent: &[&Values]) -> 
     permit::before(w, slice)?;
     stale(slice);
     accept_all(w, slice, sent);
-    moves::begin(w, slice);
+    moves::begin(slice);
     fill::fill(w, slice)?;
     formulas::compute(w, slice)?;
     if crate::automations::raise::before(w, slice)? {

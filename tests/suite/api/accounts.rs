@@ -43,4 +43,21 @@ on_both! {
         assert!(matches!(answer.status.as_u16(), 400 | 403 | 404 | 422), "{}", answer.text());
         assert!(app.admin().find("core.user", json!({"field": "email", "op": "=", "value": "evil@example.com"})).await.is_empty());
     }
+
+    /// The only administrator stays one, whichever way they would go; with a second one, the first may.
+    async fn a_workspace_keeps_an_administrator(app) {
+        let admin = app.admin();
+        let me = admin.get("/me").await.ok(200);
+        let mine = format!("/records/core.user/{}", me["id"].as_str().expect("an id"));
+        admin.patch(&mine, json!({"active": false})).await.fault(422, "rule_failed", "active");
+        admin.patch(&mine, json!({"roles": ["sales.rep"]})).await.fault(422, "rule_failed", "roles");
+        admin.patch(&mine, json!({"roles": []})).await.fault(422, "rule_failed", "roles");
+        admin.delete(&mine).await.is(409);
+        admin.patch(&mine, json!({"name": "Still here"})).await.is(200);
+        // One who is switched off does not count.
+        let second = admin.create_id("core.user", json!({"email": "two@example.com", "name": "Two", "roles": ["core.admin"], "active": false})).await;
+        admin.patch(&mine, json!({"roles": []})).await.fault(422, "rule_failed", "roles");
+        admin.patch(&format!("/records/core.user/{second}"), json!({"active": true})).await.is(200);
+        admin.patch(&mine, json!({"roles": []})).await.is(200);
+    }
 }

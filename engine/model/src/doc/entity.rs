@@ -66,7 +66,7 @@ pub struct Rule {
 pub struct UniqueKey {
     /// The fields that together are unique.
     pub fields: Vec<Name>,
-    /// Two date or datetime fields: their periods may not overlap (the end is free).
+    /// Two date or datetime fields: their periods may not overlap. The end is free; without an end a period goes on for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub period: Option<[Name; 2]>,
     /// The records that count.

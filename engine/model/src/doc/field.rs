@@ -49,6 +49,17 @@ pub enum Fill {
     Find(FillFind),
 }
 
+impl Fill {
+    /// Whether a value that a person changed stays.
+    #[must_use]
+    pub fn keeps_edits(&self) -> bool {
+        match self {
+            Self::From(from) => from.keep_edits,
+            Self::Find(find) => find.keep_edits,
+        }
+    }
+}
+
 /// `{"from": "product.list_price", "when": ["product"], "keep_edits": true}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -12,7 +12,7 @@ use crate::fault::Diagnostic;
 use crate::field::sealed::{self, Seal};
 use crate::field::{self, CompileContext, Compiled, Role, RollupFn, Shape, TypedField};
 use crate::name::{EntityName, Name};
-use crate::schema::draft::{EntityDraft, FieldDraft, clock_field, flow_field, system_field};
+use crate::schema::draft::{EntityDraft, FieldDraft, clock_field, copied_field, flow_field, system_field};
 use crate::schema::layout::{Layout, physical};
 use crate::schema::system;
 use crate::schema::{ClockDef, ClockPart, ColumnDef, EntityDef, EntityId, FieldDef, FieldId, InverseDef, LineOf, Referrer, Schema, Via};
@@ -163,6 +163,9 @@ impl Building<'_> {
                 let at = pointer(app_name.as_str(), draft.name.bare(), name.as_str());
                 match compile_field(doc, app_name.as_str(), app, apps) {
                     Ok(Compiled { role, shape }) => {
+                        if doc.common.fill.as_ref().is_some_and(crate::doc::Fill::keeps_edits) {
+                            draft.fields.push(copied_field(&name, &app_name));
+                        }
                         draft.fields.push(FieldDraft {
                             name,
                             app: app_name,
@@ -173,6 +176,7 @@ impl Building<'_> {
                             system: false,
                             clock: None,
                             flow: None,
+                            copied: None,
                             targets: Vec::new(),
                             pointer: at,
                         });
@@ -383,6 +387,7 @@ impl Building<'_> {
                 system: field.system,
                 clock: field.clock.clone(),
                 flow: field.flow.clone(),
+                copied: field.copied.clone(),
                 targets: field.targets.iter().map(|target| entity_id(*target)).collect(),
                 on_read,
                 link_table: (many && !on_read).then(|| {

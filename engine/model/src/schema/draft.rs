@@ -33,6 +33,7 @@ pub(super) struct FieldDraft {
     pub(super) system: bool,
     pub(super) clock: Option<(Name, ClockPart)>,
     pub(super) flow: Option<FlowState>,
+    pub(super) copied: Option<Name>,
     pub(super) targets: Vec<usize>,
     pub(super) pointer: String,
 }
@@ -62,9 +63,17 @@ fn own(app: &Name, doc: Field, role: Role, shape: Shape) -> FieldDraft {
         system: true,
         clock: None,
         flow: None,
+        copied: None,
         targets: Vec::new(),
         pointer: String::new(),
     }
+}
+
+/// Whether the value of the field called `name` is still the one that was copied into it, as a field of the engine's own.
+pub(super) fn copied_field(name: &Name, app: &Name) -> FieldDraft {
+    let doc = Field::of_kind("boolean");
+    let shape = Shape::Like(Box::new(doc.clone()));
+    FieldDraft { name: name.part("copied"), copied: Some(name.clone()), ..own(app, doc, Role::Plain, shape) }
 }
 
 fn compiled(doc: &Field) -> Result<Compiled, Vec<Diagnostic>> {

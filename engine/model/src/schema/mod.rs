@@ -164,6 +164,8 @@ pub struct FieldDef {
     pub clock: Option<(Name, ClockPart)>,
     /// The approval flow whose state on the record it is.
     pub flow: Option<FlowState>,
+    /// The field of which it says whether its value is still the one that was copied into it.
+    pub copied: Option<Name>,
     /// Computed on read: a formula that depends on the clock. It has no cells.
     pub on_read: bool,
     /// The link table of a kind that holds many.
@@ -271,7 +273,7 @@ impl FieldDef {
     /// Whether it is the engine's own and told to nobody.
     #[must_use]
     pub fn inner(&self) -> bool {
-        self.clock.as_ref().is_some_and(|(_, part)| !part.is_told())
+        self.copied.is_some() || self.clock.as_ref().is_some_and(|(_, part)| !part.is_told())
     }
 
     /// The name by which a role grants it: a part of a clock goes by the clock, the state of one flow by `approval_state`.
