@@ -5,12 +5,14 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use model::field::Role;
 use model::{Cells, EntityDef, Value};
 use uuid::Uuid;
 
 use super::plan::key_text;
 use crate::ctx::Ctx;
 use crate::error::Error;
+use crate::published::UniquePlan;
 use crate::records::integrity;
 use crate::records::slice::Writer;
 
@@ -59,10 +61,12 @@ impl Ghosts {
         match ghost {
             Ghost::Key(_) => false,
             Ghost::Taken { key, by } => self.taken.get(key).is_some_and(|there| there != by),
-            Ghost::Period { key, from, until, by } => self.periods.get(key).into_iter().flatten().any(|(start, end, there)| {
-                let before = |a: &Value, b: &Value| a.order(b) == Some(std::cmp::Ordering::Less);
-                there != by && before(start, until) && before(from, end)
-            }),
+            Ghost::Period { key, from, until, by } => self
+                .periods
+                .get(key)
+                .into_iter()
+                .flatten()
+                .any(|(start, end, there)| there != by && integrity::begins_before(start, until) && integrity::begins_before(from, end)),
         }
     }
 }
@@ -84,7 +88,9 @@ fn hash(what: &impl Hash) -> u64 {
 /// The conflict, as the write path words it.
 pub(crate) fn unique(cx: &Ctx, w: &Writer<'_>, def: &EntityDef, id: Uuid, cells: &Cells, there: &Ghosts) -> Result<Vec<Ghost>, Error> {
     let (mut ghosts, mut faults) = (Vec::new(), Vec::new());
-    for (number, plan) in cx.app.plan(def.id).unique.iter().enumerate() {
+    // Numbers that a trial run gives are given again once it is undone.
+    let is_given = |plan: &UniquePlan| plan.fields.iter().any(|field| matches!(def.field(*field).role, Role::Autonumber { .. }));
+    for (number, plan) in cx.app.plan(def.id).unique.iter().enumerate().filter(|(_, plan)| !is_given(plan)) {
         let Some(values) = integrity::unique_key(w, def, plan, cells)? else { continue };
         let texts: Vec<String> = values.iter().map(key_text).collect();
         let (key, by) = (hash(&(def.name.as_str(), number, texts)), hash(&id));
@@ -93,7 +99,7 @@ pub(crate) fn unique(cx: &Ctx, w: &Writer<'_>, def: &EntityDef, id: Uuid, cells:
             Some((from, until)) => {
                 let cell = |field| def.field(field).cells(cells).first().cloned().unwrap_or_default();
                 let (from, until) = (cell(from), cell(until));
-                if from.is_null() || until.is_null() {
+                if from.is_null() {
                     continue;
                 }
                 Ghost::Period { key, from, until, by }

@@ -154,7 +154,7 @@ impl Files {
 
     fn put(&self, file: &'static str, at: u64, bytes: &[u8]) -> Result<(), Error> {
         self.scratch.write_at(self.id, file, at, bytes).map_err(|error| match error.kind() {
-            std::io::ErrorKind::StorageFull => Error::Store(Fault::Full),
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded | std::io::ErrorKind::FileTooLarge => Error::Store(Fault::Full),
             _ => Error::Internal(format!("{file}: {error}")),
         })
     }

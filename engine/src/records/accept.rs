@@ -9,7 +9,7 @@ use model::field::{AcceptContext, ColumnUse, Role, TextContext};
 use model::{Cells, Code, EntityDef, FieldDef, FieldId, Input, Message, Value, Violation};
 use rules::policy::Grant;
 
-use crate::ctx::Ctx;
+use crate::ctx::{Cause, Ctx};
 use crate::records::submission::Channel;
 
 /// Rows sent for a lines field, in order.
@@ -56,7 +56,11 @@ pub(crate) fn accept(cx: &Ctx, def: &EntityDef, grant: &Grant, purpose: Purpose,
         if opened.is_none()
             && let Some(fault) = refusal(cx, grant, field, purpose)
         {
-            accepted.faults.push(fault);
+            // A file that was exported says again what stands there: it asks for nothing.
+            let may_say = cx.channel == Channel::Import && is_given(field) && may_write(grant, field, purpose);
+            if !may_say || !stands(cx, def, field, input, values, &base) {
+                accepted.faults.push(fault);
+            }
             continue;
         }
         if let Role::Lines { .. } = field.role {
@@ -89,14 +93,38 @@ pub(crate) fn unknown_field(cx: &Ctx, def: &EntityDef, name: &str) -> Violation 
 pub(crate) fn refusal(cx: &Ctx, grant: &Grant, field: &FieldDef, purpose: Purpose) -> Option<Violation> {
     let writable_system = matches!(field.name.as_str(), "owner" | "department" | "position");
     let by_engine = cx.channel == Channel::Engine;
-    let given = matches!(field.role, Role::Autonumber { .. }) || field.doc.common.read_only;
-    let importing = cx.channel != Channel::Request;
-    let allowed = match purpose {
+    // What an app brings with it is set up as it was elsewhere; what people import is written from outside.
+    let sets_up = by_engine || (cx.channel == Channel::Import && cx.cause == Cause::Seed);
+    let of_engine = field.computed() || (field.system && !writable_system && !by_engine) || (is_given(field) && !sets_up);
+    let refused = of_engine || !may_write(grant, field, purpose);
+    refused.then(|| Violation::of_field(field.name.as_str(), Code::ReadOnlyField, Message::new("read_only_field")))
+}
+
+/// Whether a field has its value from the engine or from where it was set up: never from outside.
+fn is_given(field: &FieldDef) -> bool {
+    matches!(field.role, Role::Autonumber { .. }) || field.doc.common.read_only
+}
+
+fn may_write(grant: &Grant, field: &FieldDef, purpose: Purpose) -> bool {
+    match purpose {
         Purpose::Create => grant.may_set(field.id),
         Purpose::Update => grant.may_change(field.id),
+    }
+}
+
+/// Whether an input is the value that a record has already.
+fn stands(cx: &Ctx, def: &EntityDef, field: &FieldDef, input: &Input, values: &IndexMap<String, Input>, base: &Cells) -> bool {
+    let sibling = |name: &str| sibling_text(cx, def, values, base, name);
+    let read = match (&field.typed, input) {
+        (_, Input::Null) => Ok(Vec::new()),
+        (Some(typed), input) => typed.accept(input, &AcceptContext { now: cx.now, sibling: &sibling }),
+        (None, _) => return false,
     };
-    let refused = field.computed() || (field.system && !writable_system && !by_engine) || (given && !importing) || !allowed;
-    refused.then(|| Violation::of_field(field.name.as_str(), Code::ReadOnlyField, Message::new("read_only_field")))
+    let mut cells = base.clone();
+    read.is_ok_and(|read| {
+        set_cells(def, field, read, &mut cells);
+        !differs(def, field, base, &cells)
+    })
 }
 
 fn accept_lines(field: &FieldDef, input: &Input, accepted: &mut Accepted) {

@@ -16,8 +16,9 @@ const CHUNK: usize = 64 << 10;
 const ENOUGH: usize = 2 << 20;
 /// Bytes at the start in which zero bytes tell UTF-16 from what is no text.
 const HEAD: usize = 4 << 10;
-/// One wrong sequence in so many right ones still is UTF-8, with a broken row.
-const TOLERANCE: u64 = 20;
+/// How much a right sequence of so many bytes speaks for UTF-8, against a wrong one that speaks against it: what looks like
+/// one of three or four bytes hardly ever comes about by chance.
+const WEIGHTS: [u64; 5] = [0, 0, 1, 3, 4];
 
 /// What a file's bytes are; closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +86,7 @@ fn fill(input: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
 struct Scan {
     detector: EncodingDetector,
     looked_at: usize,
-    /// Sequences of several bytes that are UTF-8.
+    /// What speaks for UTF-8: its sequences of several bytes, by [`WEIGHTS`].
     right: u64,
     /// Sequences that are not.
     wrong: u64,
@@ -138,11 +139,13 @@ impl Scan {
     }
 
     fn count(&mut self, text: &str) {
-        self.right += text.bytes().filter(|byte| *byte >= 0xC0).count() as u64;
+        if !text.is_ascii() {
+            self.right += text.chars().filter_map(|letter| WEIGHTS.get(letter.len_utf8())).sum::<u64>();
+        }
     }
 
     fn verdict(&self, locale: &str) -> &'static Encoding {
-        if self.wrong == 0 || self.wrong * TOLERANCE <= self.right {
+        if self.wrong == 0 {
             return UTF_8;
         }
         let country: Option<&[u8]> = match locale {
@@ -150,7 +153,11 @@ impl Scan {
             "zh-TW" => Some(b"tw"),
             _ => None,
         };
-        self.detector.guess(country, Utf8Detection::Deny)
+        let guess = self.detector.guess(country, Utf8Detection::Deny);
+        // A file in UTF-8 with a broken row stays one: the row is told, where another encoding would turn all the others
+        // into other letters without a word. Two bytes of a Chinese encoding look like UTF-8 by chance, of a western one not.
+        let against = if guess.is_single_byte() { self.wrong } else { self.wrong * 2 };
+        if self.right > 0 && self.right >= against { UTF_8 } else { guess }
     }
 }
 
@@ -273,6 +280,15 @@ mod tests {
         bytes.extend_from_slice(b"\xff\xfe,x\n");
         assert_eq!(detected(&bytes, "en"), "UTF-8");
         assert!(read(&bytes, UTF_8).ends_with("\u{FDD0}\u{FDD0},x\n"));
+        for (small, expected) in [
+            (&b"name\n\xe5\xbc\xa0\xe4\xb8\x89\nbad\xff\n\xe6\x9d\x8e\xe5\x9b\x9b\n"[..], "name\n张三\nbad\u{FDD0}\n李四\n"),
+            (b"name\nM\xc3\xbcller\nJ\xc3\xbcrgen\nbad\xff\n", "name\nMüller\nJürgen\nbad\u{FDD0}\n"),
+        ] {
+            for locale in ["en", "zh-CN", "zh-TW"] {
+                assert_eq!(detected(small, locale), "UTF-8");
+            }
+            assert_eq!(read(small, UTF_8), expected);
+        }
     }
 
     #[test]
