@@ -57,7 +57,7 @@ use tokio::sync::broadcast;
 use uuid::Uuid;
 
 pub use ctx::{Caller, Cause, Ctx, Face, Person, Via};
-pub use doctor::{Examined, Failing, examine_among, examine_package, location_of};
+pub use doctor::{Examined, Failing, LostFile, Miscounted, examine_among, examine_package, location_of};
 pub use error::Error;
 pub use publish::{Choices, Installed, Side, Targets, Unplaced, Wishes, core_package};
 pub use published::Published;

@@ -71,7 +71,10 @@ impl Workspace {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        self.command_of(Command::new(binary()), arguments)
+    }
+
+    fn command_of(&self, mut command: Command, arguments: &[&str]) -> Command {
         command.args(arguments).arg("--data").arg(self.path()).current_dir(folders::root());
         if let Some(database) = &self.database {
             command.arg("--database").arg(database);
@@ -102,12 +105,26 @@ impl Workspace {
 
     /// Starts a server with further flags and waits until it answers.
     pub async fn serve_with(&self, flags: &[&str]) -> Server {
+        self.serve_by(&|| Command::new(binary()), flags).await
+    }
+
+    /// Starts a server none of whose files may grow beyond so many blocks of 512 bytes.
+    pub async fn serve_within(&self, blocks: u64) -> Server {
+        let limited = || {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!("ulimit -f {blocks} && exec \"$0\" \"$@\"")]).arg(binary());
+            shell
+        };
+        self.serve_by(&limited, &[]).await
+    }
+
+    async fn serve_by(&self, program: &dyn Fn() -> Command, flags: &[&str]) -> Server {
         for _ in 0..5 {
             let port = free_port();
             let log = std::fs::File::options().create(true).append(true).open(self.path().join("server.log")).expect("a log");
             let errors = log.try_clone().expect("a log");
             let child = self
-                .command(&[&["serve", "--listen", &format!("127.0.0.1:{port}")], flags].concat())
+                .command_of(program(), &[&["serve", "--listen", &format!("127.0.0.1:{port}")], flags].concat())
                 .stdin(Stdio::null())
                 .stdout(log)
                 .stderr(errors)

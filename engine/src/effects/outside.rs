@@ -72,6 +72,10 @@ impl Refused {
 pub trait Outside: Send + Sync {
     /// Hands a mail to the mail server.
     fn mail(&self, mail: Mail) -> BoxFuture<'static, Result<(), Refused>>;
+    /// Whether a mail server is set up; where it is, it was asked and answered.
+    fn mail_server(&self) -> BoxFuture<'static, Result<bool, Refused>> {
+        Box::pin(async { Ok(false) })
+    }
     /// Sends a request.
     fn send(&self, request: Request) -> BoxFuture<'static, Result<Answer, Refused>>;
 }

@@ -125,6 +125,19 @@ impl Outside for World {
         })
     }
 
+    fn mail_server(&self) -> BoxFuture<'static, Result<bool, Refused>> {
+        let smtp = self.smtp.clone();
+        Box::pin(async move {
+            let Some(smtp) = smtp else { return Ok(false) };
+            match tokio::time::timeout(TIMEOUT, smtp.test_connection()).await {
+                Ok(Ok(true)) => Ok(true),
+                Ok(Ok(false)) => Err(Refused::later("the mail server takes no mails just now")),
+                Ok(Err(error)) => Err(Refused::later(error.to_string())),
+                Err(_) => Err(Refused::later("the mail server did not answer in time")),
+            }
+        })
+    }
+
     fn send(&self, request: Request) -> BoxFuture<'static, Result<Answer, Refused>> {
         let (http, allow_private, patience) = (self.http.clone(), self.allow_private, self.patience);
         Box::pin(async move {

@@ -91,7 +91,7 @@ pub(crate) struct Kept {
 /// An error of the disk, in the engine's words.
 pub(crate) fn disk(error: &io::Error) -> Error {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::Store(store::Fault::Full),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => Error::Store(store::Fault::Full),
         _ => Error::Internal(format!("files: {error}")),
     }
 }
@@ -183,6 +183,14 @@ impl FileStore {
         match &*self.place {
             Place::Memory(all) => all.lock().get(hash).cloned().map(Content::Bytes),
             Place::Folder(folder) => Some(path_of(folder, hash)).filter(|path| path.is_file()).map(Content::Path),
+        }
+    }
+
+    /// The bytes that there are of a content; none where it is not there.
+    pub(crate) fn size(&self, hash: &[u8; 32]) -> Option<u64> {
+        match &*self.place {
+            Place::Memory(all) => all.lock().get(hash).map(|bytes| bytes.len() as u64),
+            Place::Folder(folder) => fs::metadata(path_of(folder, hash)).ok().filter(fs::Metadata::is_file).map(|about| about.len()),
         }
     }
 

@@ -51,10 +51,21 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: cli::Cli) -> u8 {
+    survive_file_limits();
     match cli.command {
         cli::Command::Serve(ref options) => serve::run(&cli.common, options).await,
         cli::Command::BenchBare(ref asked) => bench::serve_bare(asked).await,
         command => commands::run_here_or_there(&cli.common, command).await,
+    }
+}
+
+/// A limit on the size of files ends a program that does not listen for its signal. One that listens is told by the write
+/// that fails, and answers that there is no room. Listening once holds for the rest of the process.
+fn survive_file_limits() {
+    /// `SIGXFSZ`: the same on every system that we run on.
+    const FILE_TOO_LARGE: i32 = 25;
+    if let Err(error) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::from_raw(FILE_TOO_LARGE)) {
+        tracing::warn!(%error, "a limit on the size of files would end the program");
     }
 }
 

@@ -1,6 +1,6 @@
 //! In charge of `trellis doctor` and `trellis migrate`: whether all is well, and what to do where it is not.
 
-use engine::{Engine, Error};
+use engine::{Engine, Error, Examined};
 use model::Severity;
 
 use crate::cli::Doctor;
@@ -8,6 +8,8 @@ use crate::terminal::Terminal;
 
 /// A moment before this program was written: 2026-01-01.
 const EARLIEST: i64 = 1_767_225_600;
+/// Less room on the disk, in MiB, is too little.
+const LEAST_FREE: u64 = 200;
 
 /// What was found, a line each.
 struct Findings<'a> {
@@ -35,8 +37,15 @@ pub(super) async fn run(engine: &Engine, asked: Doctor, terminal: &Terminal) -> 
     let mut findings = Findings { terminal, bad: 0 };
     database(engine, &mut findings).await;
     folder(engine, &mut findings);
-    tables(engine, &mut findings).await?;
-    clock(engine, &mut findings).await?;
+    space(engine, &mut findings);
+    let found = engine.examine().await?;
+    if damaged(&found, &mut findings) {
+        return Ok(crate::FAILED);
+    }
+    tables(engine, &found, &mut findings).await?;
+    contents(&found, &mut findings);
+    clock(engine, &found, &mut findings);
+    mail(engine, &mut findings).await;
     apps(engine, &mut findings);
     people(engine, &mut findings).await?;
     Ok(if findings.bad == 0 { crate::DONE } else { crate::FAILED })
@@ -70,9 +79,71 @@ fn folder(engine: &Engine, findings: &mut Findings<'_>) {
     }
 }
 
+/// Room on the disk, without which nothing is written any more.
+fn space(engine: &Engine, findings: &mut Findings<'_>) {
+    let Some(folder) = engine.data_dir() else { return };
+    match rustix::fs::statvfs(folder) {
+        Ok(disk) => {
+            let free = disk.f_bavail.saturating_mul(disk.f_frsize) >> 20;
+            if free >= LEAST_FREE {
+                findings.good(&format!("{free} MiB are free on the disk"));
+            } else {
+                findings.bad(&format!("{free} MiB are free on the disk"), "Make room: without any nothing can be written.");
+            }
+        }
+        Err(error) => findings.bad(&format!("the disk does not tell its free space: {error}"), "Look at the disk and the data folder's rights."),
+    }
+}
+
+/// What the database itself says is damaged; whether something is.
+fn damaged(found: &Examined, findings: &mut Findings<'_>) -> bool {
+    for damage in &found.damages {
+        findings.bad(&format!("the database is damaged: {damage}"), "Stop the server, keep a copy of the data folder, restore the newest backup.");
+    }
+    if found.damages.is_empty() {
+        findings.good("the database finds no damage in itself");
+    }
+    !found.damages.is_empty()
+}
+
+/// Bytes of files, and figures that are kept beside the records that they are made of.
+fn contents(found: &Examined, findings: &mut Findings<'_>) {
+    for lost in &found.lost_files {
+        let of = lost.of.as_ref().map(|(entity, record)| format!(" of {entity} {record}")).unwrap_or_default();
+        findings.bad(
+            &format!("the bytes of the file {} ({}){of} are not there", lost.name, lost.id),
+            "Bring the folder `files` back from a backup of that day.",
+        );
+    }
+    if found.lost_files.is_empty() {
+        findings.good(&format!("the bytes of {} file(s) are there", found.files));
+    }
+    for wrong in &found.miscounted {
+        let (count, entity, field) = (wrong.count, &wrong.entity, &wrong.field);
+        let some: Vec<String> = wrong.some.iter().map(ToString::to_string).collect();
+        findings.bad(
+            &format!("{field} of {count} record(s) of {entity} is not what its records add up to ({})", some.join(", ")),
+            "Change one of the records behind it, or publish the roll-up anew.",
+        );
+    }
+    if found.miscounted.is_empty() {
+        findings.good("every roll-up is what its records add up to");
+    }
+}
+
+/// What sends mails, where something does.
+async fn mail(engine: &Engine, findings: &mut Findings<'_>) {
+    match engine.examine_mail().await {
+        Ok(true) => findings.good("the mail server answers"),
+        Ok(false) => {
+            findings.terminal.say("note     no mail server is set up here: mails are sent by a server with --smtp and --mail-from".to_owned())
+        }
+        Err(reason) => findings.bad(&format!("the mail server: {reason}"), "See that --smtp is right and that it can be reached."),
+    }
+}
+
 /// What the engine itself finds: tables that do not fit the documents.
-async fn tables(engine: &Engine, findings: &mut Findings<'_>) -> Result<(), Error> {
-    let found = engine.examine().await?;
+async fn tables(engine: &Engine, found: &Examined, findings: &mut Findings<'_>) -> Result<(), Error> {
     let records: u64 = found.records.iter().map(|(_, count)| count).sum();
     if found.faults.is_empty() {
         findings.good(&format!("{} tables fit their documents; {records} records", found.records.len()));
@@ -97,15 +168,15 @@ async fn tables(engine: &Engine, findings: &mut Findings<'_>) -> Result<(), Erro
 }
 
 /// Times of records that lie ahead tell of a clock that was set back.
-async fn clock(engine: &Engine, findings: &mut Findings<'_>) -> Result<(), Error> {
-    let (now, cx) = (engine.now(), engine.system());
-    let newest = engine.changes(&cx, None, 1).await;
-    match newest {
-        Ok(_) if now.timestamp() > EARLIEST => findings.good(&format!("the clock says {now}")),
-        Ok(_) => findings.bad(&format!("the clock says {now}"), "Set the clock right, best by NTP."),
-        Err(error) => findings.bad(&format!("the change log cannot be read: {error}"), "Restore from a backup, and tell us."),
+fn clock(engine: &Engine, found: &Examined, findings: &mut Findings<'_>) {
+    let now = engine.now();
+    match found.newest_change.filter(|newest| *newest > now + chrono::Duration::minutes(1)) {
+        Some(newest) => {
+            findings.bad(&format!("the clock says {now}, and the newest change was made at {newest}"), "Set the clock right, best by NTP.")
+        }
+        None if now.timestamp() > EARLIEST => findings.good(&format!("the clock says {now}")),
+        None => findings.bad(&format!("the clock says {now}"), "Set the clock right, best by NTP."),
     }
-    Ok(())
 }
 
 fn apps(engine: &Engine, findings: &mut Findings<'_>) {
