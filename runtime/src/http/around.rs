@@ -136,6 +136,7 @@ fn shown(path: &str) -> &str {
         Some((_, "thanks")) => path,
         Some(_) => "/f/…",
         None if path.starts_with("/reset/") => "/reset/…",
+        None if path.starts_with("/hooks/") => "/hooks/…",
         None => path,
     }
 }
@@ -145,4 +146,19 @@ fn is_long(path: &str) -> bool {
     path.strip_prefix("/api/v1/").is_some_and(|rest| ["events", "files", "imports", "exports", "design/"].iter().any(|long| rest.starts_with(long)))
         || path.starts_with("/design/")
         || path.strip_prefix("/r/").is_some_and(|rest| rest.ends_with("/import") || rest.contains("/upload/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    #[test]
+    fn secrets_stay_out_of_the_log() {
+        for path in ["/f/sales.accept/s3cret", "/reset/s3cret", "/hooks/sales.from_shop/s3cret", "/hooks/s3cret"] {
+            assert!(!shown(path).contains("s3cret"), "{path}");
+        }
+        for path in ["/r/sales.deal", "/f/sales.contact", "/f/sales.contact/thanks", "/api/v1/records/sales.deal"] {
+            assert_eq!(shown(path), path);
+        }
+    }
 }

@@ -131,7 +131,11 @@ impl Told {
     }
 
     fn busy(status: u16, locale: &str) -> Self {
-        Self { status, retry_after: Some(1), ..Self::code(Code::Busy, "busy", locale) }
+        Self::waiting(status, "busy", locale)
+    }
+
+    fn waiting(status: u16, message: &'static str, locale: &str) -> Self {
+        Self { status, retry_after: Some(1), ..Self::code(Code::Busy, message, locale) }
     }
 }
 
@@ -173,7 +177,8 @@ fn tell(error: &Error, locale: &str) -> Told {
             ..Told::of(422, "needs_target", Message::new("needs_targets").text(locale))
         },
         Error::Store(Fault::Unique(_)) => Told::code(Code::NotUnique, "not_unique", locale),
-        Error::Superseded | Error::Store(Fault::Busy | Fault::Full | Fault::Gone(_) | Fault::Collision | Fault::Undone) => Told::busy(503, locale),
+        Error::Store(Fault::Full) => Told::waiting(503, "no_room", locale),
+        Error::Superseded | Error::Store(Fault::Busy | Fault::Gone(_) | Fault::Collision | Fault::Undone) => Told::busy(503, locale),
         Error::Store(Fault::Panicked(_) | Fault::Sql(_)) | Error::Internal(_) => Told::of(500, "internal", Message::new("internal").text(locale)),
     }
 }

@@ -260,13 +260,26 @@ pub(super) fn sent(cx: &Ctx, def: &EntityDef, fields: &Query) -> IndexMap<String
             _ if text.is_empty() => Input::Null,
             (_, "boolean") => Input::Bool(text == "true"),
             ("list" | "checks", _) => Input::List(pieces(text).map(|item| Input::Text(item.to_owned())).collect()),
-            ("number", _) => Input::Text(text.replace([',', ' '], "")),
+            ("number", _) => Input::Text(ungrouped(text)),
             ("datetime-local", _) => Input::Text(moment(cx, text)),
             _ => Input::Text(text.to_owned()),
         };
         values.insert(name.to_owned(), input);
     }
     values
+}
+
+/// A number without the marks between its groups of three digits. Every language of these pages writes a point before the
+/// parts of one, so a comma elsewhere stands for something that we would misread: the number stays as it was entered, and is
+/// refused.
+fn ungrouped(text: &str) -> String {
+    let (sign, digits) = text.split_at(text.len() - text.trim_start_matches(['-', '+']).len());
+    let (whole, rest) = digits.find('.').map_or((digits, ""), |at| digits.split_at(at));
+    let groups: Vec<&str> = whole.split([',', '，', ' ', '\u{a0}', '\u{202f}']).collect();
+    let are_digits = |group: &&str| group.bytes().all(|byte| byte.is_ascii_digit());
+    let [first, others @ ..] = groups.as_slice() else { return text.to_owned() };
+    let is_grouped = (1..=3).contains(&first.len()) && groups.iter().all(are_digits) && others.iter().all(|group| group.len() == 3);
+    if others.is_empty() || !is_grouped { text.to_owned() } else { format!("{sign}{}{rest}", groups.concat()) }
 }
 
 /// The pieces of a list as people write it.
@@ -285,4 +298,31 @@ pub(super) fn moment(cx: &Ctx, text: &str) -> String {
     read.ok()
         .and_then(|local| cx.zone.from_local_datetime(&local).earliest())
         .map_or_else(|| text.to_owned(), |at| at.with_timezone(&Utc).to_rfc3339())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ungrouped;
+
+    #[test]
+    fn marks_go_between_groups_of_three_alone() {
+        for (entered, read) in [
+            ("1,234", "1234"),
+            ("-1,234,567.50", "-1234567.50"),
+            ("12 345.6", "12345.6"),
+            ("1234.5", "1234.5"),
+            ("+7", "+7"),
+            // A decimal comma, a group of four, a mark behind the point, marks alone: refused by the field, as they are.
+            ("1,50", "1,50"),
+            ("1.234,56", "1.234,56"),
+            ("12,3456", "12,3456"),
+            ("1234,567", "1234,567"),
+            ("1.5,000", "1.5,000"),
+            (",123", ",123"),
+            ("1 2", "1 2"),
+            ("", ""),
+        ] {
+            assert_eq!(ungrouped(entered), read, "{entered}");
+        }
+    }
 }
