@@ -10,6 +10,7 @@ mod progress;
 pub(crate) mod read;
 mod reading;
 mod recipe;
+mod refusal;
 pub(crate) mod report;
 mod resolve;
 pub(crate) mod run;
@@ -17,4 +18,4 @@ mod slice;
 pub(crate) mod words;
 
 pub use job::{ImportRequest, ImportSpec};
-pub(crate) use slice::reason;
+pub(crate) use refusal::reason;

@@ -6,12 +6,13 @@ use std::collections::{HashMap, HashSet};
 
 use indexmap::IndexMap;
 use model::doc::{IfMissing, ImportMode};
-use model::{EntityDef, Input, Message, Value, Wording};
+use model::{EntityDef, Input, Message, Value};
 use store::{Lock, Tx};
 use uuid::Uuid;
 
 use super::ghosts::{self, Ghost, Ghosts};
 use super::plan::{Early, Find, Key, Made, Mapped, Plan, Sought, cell_of};
+use super::refusal::reason;
 use super::resolve::{self, Known, Seen};
 use crate::ctx::Ctx;
 use crate::error::Error;
@@ -582,29 +583,4 @@ enum There {
     Many,
     /// One that the dry run would have made.
     Ghost,
-}
-
-/// What a person reads of a row that was refused.
-pub(crate) fn reason(cx: &Ctx, def: &EntityDef, error: &Error) -> String {
-    let text = |key: &'static str| Message::new(key).text(&cx.locale);
-    match error {
-        Error::Invalid(faults) => faults
-            .iter()
-            .map(|fault| {
-                let said = fault.wording.text(&cx.locale);
-                let label = fault.field.as_deref().and_then(|name| def.find(name)).map(|field| field.doc.label(field.name.as_str(), &cx.locale));
-                match (&fault.wording, label) {
-                    // What an author wrote is a whole sentence.
-                    (Wording::Message(_), Some(label)) => format!("{label}: {said}"),
-                    _ => said,
-                }
-            })
-            .collect::<Vec<_>>()
-            .join("; "),
-        Error::Duplicates(found) => found.iter().map(|one| one.told(&cx.locale)).collect::<Vec<_>>().join("; "),
-        Error::NotFound => text("row_no_match"),
-        Error::Forbidden => text("forbidden"),
-        Error::StaleVersion { .. } => text("stale_version"),
-        _ => text("internal"),
-    }
 }

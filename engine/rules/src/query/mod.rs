@@ -4,6 +4,7 @@
 //! Invariant: names resolve against one `View`; what it hides does not exist, here and in everything built on it.
 
 mod dates;
+mod held;
 mod operand;
 mod path;
 mod predicate;
