@@ -322,7 +322,7 @@ fn steps_triggers_and_flows_name_what_is_there() {
         (
             "/automations/plan_visits/steps/task/if",
             json!(7),
-            "automations/plan_visits.json /automations/plan_visits/steps/task/if: expected object or string, found number",
+            "automations/plan_visits.json /automations/plan_visits/steps/task/if: expected string or object, found number",
         ),
         (
             "/approvals/discount/steps/paper/labl",
@@ -535,7 +535,7 @@ fn sizes_are_limited() {
             json["entities"][format!("e{index}")] = json!({"fields": {"a": {"kind": "boolean"}}});
         }
     });
-    assert_eq!(found, ["- /entities: 312 entities: an app has 300 at most"]);
+    assert_eq!(found, ["- /entities: 313 entities: an app has 300 at most"]);
     expect("/scripts/long", json!("x".repeat(1_000_001)), "scripts/long.rhai /scripts/long: 1000003 bytes: a document has 1000000 at most");
     expect(
         "/entities/lead/fields/x",

@@ -56,9 +56,12 @@ pub(crate) fn accept(cx: &Ctx, def: &EntityDef, grant: &Grant, purpose: Purpose,
         if opened.is_none()
             && let Some(fault) = refusal(cx, grant, field, purpose)
         {
-            // A file that was exported says again what stands there: it asks for nothing.
+            // A file may bring the numbers of another system, each still once, and says again what stands there anyway.
             let may_say = cx.channel == Channel::Import && is_given(field) && may_write(grant, field, purpose);
-            if !may_say || !stands(cx, def, field, input, values, &base) {
+            let brings_number = purpose == Purpose::Create && matches!(field.role, Role::Autonumber { .. });
+            if may_say && brings_number {
+                accept_value(cx, def, field, input, values, &base, &mut accepted);
+            } else if !may_say || !stands(cx, def, field, input, values, &base) {
                 accepted.faults.push(fault);
             }
             continue;
@@ -112,7 +115,7 @@ fn may_write(grant: &Grant, field: &FieldDef, purpose: Purpose) -> bool {
     }
 }
 
-/// Whether an input is the value that a record has already.
+/// Whether an input is the value that a record has already, or would have if nothing were said.
 fn stands(cx: &Ctx, def: &EntityDef, field: &FieldDef, input: &Input, values: &IndexMap<String, Input>, base: &Cells) -> bool {
     let sibling = |name: &str| sibling_text(cx, def, values, base, name);
     let read = match (&field.typed, input) {
@@ -120,11 +123,20 @@ fn stands(cx: &Ctx, def: &EntityDef, field: &FieldDef, input: &Input, values: &I
         (Some(typed), input) => typed.accept(input, &AcceptContext { now: cx.now, sibling: &sibling }),
         (None, _) => return false,
     };
-    let mut cells = base.clone();
-    read.is_ok_and(|read| {
+    let with = |read: Vec<Value>| {
+        let mut cells = base.clone();
         set_cells(def, field, read, &mut cells);
-        !differs(def, field, base, &cells)
-    })
+        cells
+    };
+    // Of a record that comes to be, its default will stand there.
+    let default = match (&field.doc.common.default, &field.typed) {
+        (Some(model::doc::ValueSpec::Plain(json)), Some(typed)) if field.cells(base).iter().all(Value::is_null) => {
+            typed.accept(&Input::from(json), &AcceptContext { now: cx.now, sibling: &sibling }).ok()
+        }
+        _ => None,
+    };
+    let there = default.map_or_else(|| base.clone(), with);
+    read.is_ok_and(|read| !differs(def, field, &there, &with(read)))
 }
 
 fn accept_lines(field: &FieldDef, input: &Input, accepted: &mut Accepted) {

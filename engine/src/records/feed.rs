@@ -175,7 +175,8 @@ fn feed(cx: &Ctx, tx: &Tx, after: i64, limit: u32) -> Result<Json, Error> {
 }
 
 /// What the caller's sight is made of, in short: another one says that everything may be another.
-fn epoch(cx: &Ctx) -> String {
+#[must_use]
+pub fn epoch(cx: &Ctx) -> String {
     let Caller::Person(person) = &cx.caller else { return cx.app.revision.to_string() };
     let mut hash = Sha256::new();
     for role in &person.roles {

@@ -36,6 +36,7 @@ pub(crate) mod write;
 pub use batch::{Batch, ChangeNote, Idempotency};
 pub(crate) use batch::{known, notes_of, remember_answer, write_in, write_one};
 pub use choices::Choosing;
+pub use feed::epoch;
 pub(crate) use fill::along;
 pub use history::Op;
 pub(crate) use history::{json_of, sealed};
