@@ -141,6 +141,7 @@ on_both! {
         // Set back, what was begun meanwhile still ends an hour later by the clock as it is now.
         jump(-Duration::hours(1)).await;
         amy.create("faulty.thing", json!({"name": "b"})).await;
+        app.engine.run_due().await.expect("done");
         jump(Duration::minutes(61)).await;
         assert_eq!(logged().await.iter().filter(|what| *what == "waited").count(), 2);
     }
