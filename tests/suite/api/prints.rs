@@ -133,6 +133,8 @@ on_both! {
     /// The step `print` keeps a paper as a file on its record, for whoever may see the record.
     async fn a_paper_is_kept(app) {
         let (ann, mo, zoe) = (app.ann().await, app.mo().await, app.zoe().await);
+        let (me, manager) = (ann.get("/me").await.ok(200), mo.get("/me").await.ok(200));
+        app.admin().change("core.user", &id_of(&me), json!({"manager": manager["id"]})).await;
         let id = quote(&app, &ann).await;
         let _ = ann.post("/approvals", json!({"flow": "sales.discount", "record": id})).await.ok(201);
         let _ = mo.post(&format!("/approvals/tasks/{}/approve", task(&mo, &id).await), json!({})).await.ok(200);
