@@ -92,7 +92,8 @@ impl Engine {
                 }
                 let sort = parse_sort(schema, def.id, show.name.as_str(), &SystemView, cx.moment(), "").unwrap_or_default();
                 let id = def.slot("id").unwrap_or_default();
-                let query = Select { sort, limit: MOST, ..Select::of(def.id, Predicate::all(fits), Binned::Live) };
+                let slots = show.slots.clone().chain([id]).collect();
+                let query = Select { sort, limit: MOST, slots, ..Select::of(def.id, Predicate::all(fits), Binned::Live) };
                 let rows = tx.select(schema, &query)?;
                 let read = |cells: &Cells| {
                     let text = show.typed.as_ref()?.text(show.cells(cells), TextContext { locale: &cx.locale, zone: cx.zone });
