@@ -144,7 +144,7 @@ fn files_that_may_not_grow() {
         let mut refused = None;
         for round in 0..200 {
             let operations: Vec<_> =
-                (0..100).map(|n| json!({"op": "create", "values": {"name": format!("{round} {n} {}", "x".repeat(200))}})).collect();
+                (0..100).map(|n| json!({"op": "create", "values": {"name": format!("{round} {n} {}", "x".repeat(100))}})).collect();
             let answer = client.post("/records/sales.account/batch", json!({"atomic": true, "operations": operations})).await;
             if !answer.status.is_success() {
                 refused = Some(answer);
