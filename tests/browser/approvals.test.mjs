@@ -289,7 +289,7 @@ journey('an administrator reads what a run did, and switches an automation off a
   await page.click('.popup a:has-text("Automations")');
   const line = page.locator('.automations li', { hasText: 'Every stage has its next task' });
   await line.locator('.tag.green', { hasText: 'On' }).waitFor();
-  await line.locator('a').click();
+  await line.locator('.what a').click();
   await page.locator('tbody a').first().click();
   await page.locator('.course', { hasText: 'find' }).waitFor();
   await page.click('.deeds a:has-text("Record")');

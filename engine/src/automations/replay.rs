@@ -31,7 +31,7 @@ use crate::records::{Op, Shape, one_in};
 const RUNS: u32 = 20;
 const MOST_RUNS: u32 = 100;
 /// Changes that are looked at for one answer.
-const MOST_CHANGES: usize = 5_000;
+const MOST_CHANGES: usize = 100_000;
 /// Changes that are read at once.
 const BATCH: u32 = 500;
 /// How long one answer is worked on.
